@@ -1,0 +1,83 @@
+//! Tokens of well-known services, which say with their first letters whose they are.
+
+use std::ops::Range;
+
+/// A prefix, and how many letters, digits, dashes and underscores follow it at least.
+struct Shape {
+    prefix: &'static [u8],
+    /// Where in the prefix its first `_` or `-` stands, or its only `G` or first `A`: the byte at which a scan stops.
+    trigger: usize,
+    length_min: usize,
+}
+
+const fn shape(prefix: &'static str, trigger: usize, length_min: usize) -> Shape {
+    Shape { prefix: prefix.as_bytes(), trigger, length_min }
+}
+
+/// GitHub, GitLab, npm, Stripe, OpenAI and its like, Slack, AWS, Google, SendGrid.
+static SHAPES: &[Shape] = &[
+    shape("ghp_", 3, 20),
+    shape("gho_", 3, 20),
+    shape("ghu_", 3, 20),
+    shape("ghs_", 3, 20),
+    shape("ghr_", 3, 20),
+    shape("github_pat_", 6, 20),
+    shape("glpat-", 5, 16),
+    shape("npm_", 3, 30),
+    shape("sk_live_", 2, 10),
+    shape("sk_test_", 2, 10),
+    shape("rk_live_", 2, 10),
+    shape("rk_test_", 2, 10),
+    shape("sk-", 2, 20),
+    shape("xoxa-", 4, 13),
+    shape("xoxb-", 4, 13),
+    shape("xoxp-", 4, 13),
+    shape("xoxr-", 4, 13),
+    shape("xoxs-", 4, 13),
+    shape("AKIA", 0, 16),
+    shape("ASIA", 0, 16),
+    shape("AIza", 0, 35),
+    shape("SG.", 1, 40),
+];
+
+/// Shortest token, prefix included, in bytes.
+pub(super) const TOKEN_BYTES_MIN: usize = 18;
+
+/// Longest text after a prefix that is looked at, in bytes; a text full of prefixes would be searched over and over without it.
+const BODY_BYTES_MAX: usize = 512;
+
+const SLACK_HOOKS: &[u8] = b"://hooks.slack.com/";
+
+/// Finds the token of which a prefix has its trigger at `at`.
+///
+/// A token is not part of a longer word, and holds a digit: `ask_live_help` and `sk-learn-contributors-guide` are none.
+pub(super) fn token_at(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let shape = SHAPES.iter().find(|shape| {
+        shape.prefix[shape.trigger] == text[at]
+            && at.checked_sub(shape.trigger).is_some_and(|start| text[start..].starts_with(shape.prefix))
+    })?;
+    let start = at - shape.trigger;
+    if start > 0 && text[start - 1].is_ascii_alphanumeric() {
+        return None;
+    }
+    let body = start + shape.prefix.len();
+    let end = body
+        + text[body..].iter().take(BODY_BYTES_MAX).take_while(|&&byte| is_token(byte) || (byte == b'.' && shape.prefix == b"SG.")).count();
+    let end = end - text[body..end].iter().rev().take_while(|&&byte| byte == b'.').count();
+    let found = &text[body..end];
+    (found.len() >= shape.length_min && found.iter().any(u8::is_ascii_digit)).then_some(start..end)
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// Finds the path of a Slack webhook in the URL whose `:` stands at `colon`; who knows it may post.
+pub(super) fn webhook_at(text: &[u8], colon: usize) -> Option<Range<usize>> {
+    if !text[colon..].starts_with(SLACK_HOOKS) {
+        return None;
+    }
+    let start = colon + SLACK_HOOKS.len();
+    let length = text[start..].iter().take_while(|&&byte| is_token(byte) || byte == b'/').count();
+    (length > 0).then_some(start..start + length)
+}

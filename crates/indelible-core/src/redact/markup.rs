@@ -1,0 +1,113 @@
+//! Names and values that are joined by something else than `=` or `:`: `<name>value</name>`, `--name value`,
+//! `("name", "value")` and the parts of a multipart form. Each function finds the value of a sensitive name.
+
+use std::ops::Range;
+
+use super::Redactor;
+use super::pairs::{bare_end, ends_assignment, is_name, is_quote, quoted_value};
+
+/// Longest tag, option or quoted name that is looked at, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Longest run of headers in a part of a form, in bytes.
+const PART_HEADERS_BYTES_MAX: usize = 256;
+
+const CDATA_START: &[u8] = b"<![CDATA[";
+const CDATA_END: &[u8] = b"]]>";
+
+impl Redactor {
+    /// The content of the element whose opening tag ends at `at`, where `>` stands.
+    pub(super) fn element(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let floor = at.saturating_sub(NAME_BYTES_MAX);
+        let open = floor + bytes[floor..at].iter().rposition(|byte| matches!(byte, b'<' | b'>'))?;
+        let is_opening = bytes[open] == b'<' && bytes[at - 1] != b'/';
+        let length = bytes[open + 1..at].iter().take_while(|&&byte| is_name(byte) || byte == b':').count();
+        let name = text.get(open + 1..open + 1 + length)?;
+        if is_opening && self.masks_field(name) { content(bytes, at + 1) } else { None }
+    }
+
+    /// The word after the option of a command line whose first dash stands at `at`: `--name value`, `'--name', 'value'`.
+    pub(super) fn option(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let is_first = at == 0 || bytes[at - 1].is_ascii_whitespace() || is_quote(bytes[at - 1]);
+        if !is_first || !bytes[at..].starts_with(b"--") {
+            return None;
+        }
+        let start = at + 2;
+        let end = start + bytes[start..].iter().take(NAME_BYTES_MAX).take_while(|&&byte| is_name(byte)).count();
+        let gap = match &bytes[end..] {
+            [b' ' | b'\t', ..] => 0,
+            [quote, b',', ..] if is_quote(*quote) => 2,
+            _ => return None,
+        };
+        let value = after_blanks(bytes, end + gap);
+        if bytes.get(value) == Some(&b'-') || !self.masks_field(text.get(start..end)?) {
+            return None;
+        }
+        some_value(quoted_value(bytes, value).unwrap_or_else(|| value..bare_end(bytes, value, ends_assignment)))
+    }
+
+    /// The second member of the tuple or list whose bracket stands at `at`: `("name", "value")`.
+    pub(super) fn second_of_pair(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let quote = *bytes.get(at + 1).filter(|&&byte| is_quote(byte))?;
+        let close = position_within(bytes, at + 2, NAME_BYTES_MAX, quote)?;
+        if bytes.get(close + 1) != Some(&b',') || !self.masks_field(text.get(at + 2..close)?) {
+            return None;
+        }
+        let value = after_blanks(bytes, close + 2);
+        some_value(quoted_value(bytes, value).unwrap_or_else(|| value..bare_end(bytes, value, |byte| matches!(byte, b',' | b')' | b']'))))
+    }
+
+    /// The part of a multipart form (RFC 7578) that says `name="…"` with its `=` at `at`: all up to the next boundary.
+    pub(super) fn part(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        if !bytes[..at].ends_with(b"name") || bytes.get(at + 1) != Some(&b'"') {
+            return None;
+        }
+        let close = position_within(bytes, at + 2, NAME_BYTES_MAX, b'"')?;
+        if !self.masks_field(text.get(at + 2..close)?) {
+            return None;
+        }
+        let start = after_headers(bytes, close + 1)?;
+        let length = find(&bytes[start..], b"\n--").unwrap_or(bytes.len() - start);
+        some_value(start..start + bytes[start..start + length].trim_ascii_end().len())
+    }
+}
+
+fn some_value(value: Range<usize>) -> Option<Range<usize>> {
+    (!value.is_empty()).then_some(value)
+}
+
+fn after_blanks(text: &[u8], from: usize) -> usize {
+    from + text[from..].iter().take_while(|&&byte| matches!(byte, b' ' | b'\t')).count()
+}
+
+fn position_within(text: &[u8], from: usize, bytes_max: usize, wanted: u8) -> Option<usize> {
+    text[from..].iter().take(bytes_max).position(|&byte| byte == wanted).map(|at| from + at)
+}
+
+/// Text up to a closing tag; without one (`<password> is asked for`) only a word that follows at once.
+fn content(text: &[u8], from: usize) -> Option<Range<usize>> {
+    let start = from + if text[from..].starts_with(CDATA_START) { CDATA_START.len() } else { 0 };
+    let end = text[start..].iter().position(|&byte| byte == b'<').map_or(text.len(), |length| start + length);
+    let inside = text[start..end].strip_suffix(CDATA_END).unwrap_or(&text[start..end]);
+    let is_closed = start > from || text[end..].starts_with(b"</");
+    if !is_closed {
+        return some_value(start..bare_end(text, start, ends_assignment));
+    }
+    let blank = inside.len() - inside.trim_ascii_start().len();
+    some_value(start + blank..start + blank + inside.trim_ascii().len())
+}
+
+/// Where the empty line after the headers ends.
+fn after_headers(text: &[u8], from: usize) -> Option<usize> {
+    let headers = &text[from..text.len().min(from + PART_HEADERS_BYTES_MAX)];
+    let ends = [&b"\r\n\r\n"[..], b"\n\n"].into_iter().filter_map(|gap| Some(from + find(headers, gap)? + gap.len()));
+    ends.min()
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}

@@ -1,0 +1,219 @@
+//! Secrets in free text: one pass over the bytes that stops where a secret could begin.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::detectors::Detector;
+use super::pairs::{Pairs, Separator, name_before, value_after};
+use super::{MASK, Redactor, api_token, card, credential, jwt, password_hash, pem, url};
+
+/// What may stand at a byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trigger {
+    Nothing,
+    Digit,
+    /// The `J` of `eyJ`: rarer than the letters before it.
+    Token,
+    /// The `b` of `bearer` and `basic`.
+    Scheme,
+    Dash,
+    Colon,
+    Equals,
+    /// The `%` of an encoded `=` or `:`.
+    Percent,
+    /// The end of a tag.
+    Tag,
+    /// A bracket before a pair.
+    Bracket,
+    /// The `_`, `A` or `G` in the prefix of a token.
+    Prefix,
+    Dollar,
+}
+
+static TRIGGERS: [Trigger; 256] = {
+    let mut triggers = [Trigger::Nothing; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        triggers[byte] = match byte as u8 {
+            b'0'..=b'9' => Trigger::Digit,
+            b'J' => Trigger::Token,
+            b'b' | b'B' => Trigger::Scheme,
+            b'-' => Trigger::Dash,
+            b':' => Trigger::Colon,
+            b'=' => Trigger::Equals,
+            b'%' => Trigger::Percent,
+            b'>' => Trigger::Tag,
+            b'(' | b'[' => Trigger::Bracket,
+            b'_' | b'A' | b'G' => Trigger::Prefix,
+            b'$' => Trigger::Dollar,
+            _ => Trigger::Nothing,
+        };
+        byte += 1;
+    }
+    triggers
+};
+
+/// Whether a secret can be recognised at this byte.
+pub(super) const fn is_trigger(byte: u8) -> bool {
+    !matches!(TRIGGERS[byte as usize], Trigger::Nothing)
+}
+
+/// Shortest text with a secret at a long trigger, in bytes: an option with its value (`--token x`); cards are longer.
+pub(super) const LONG_SECRET_BYTES_MIN: usize = 11;
+
+/// Whether only long secrets can be recognised at this byte.
+pub(super) const fn is_long_trigger(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'J' | b'-')
+}
+
+/// Whether only tokens and stored passwords can be recognised at this byte, which are longer still.
+pub(super) const fn is_token_trigger(byte: u8) -> bool {
+    matches!(byte, b'_' | b'A' | b'G' | b'$')
+}
+
+/// How often a text is looked at while there is something to mask.
+const PASSES_MAX: usize = 4;
+
+/// Masks secrets in `text`; borrowed when there are none.
+///
+/// A mask can join what stood apart: once a key with blanks in it is gone, the URL around it may have a password. So what has
+/// been masked is looked at again, until nothing is found.
+pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..PASSES_MAX {
+        let Some(masked) = redact_once(redactor, &text, pairs) else { break };
+        text = Cow::Owned(masked);
+    }
+    text
+}
+
+/// `None`: there is nothing to mask.
+fn redact_once(redactor: &Redactor, text: &str, pairs: Pairs) -> Option<String> {
+    let mut scan = Scan { redactor, text, pairs, out: String::new(), copied: 0, no_token_before: 0, password: 0..0 };
+    let mut at = 0;
+    while let Some(skipped) = text.as_bytes()[at..].iter().position(|&byte| TRIGGERS[usize::from(byte)] != Trigger::Nothing) {
+        at = scan.look(at + skipped);
+    }
+    scan.finish()
+}
+
+struct Scan<'r, 't> {
+    redactor: &'r Redactor,
+    text: &'t str,
+    pairs: Pairs,
+    /// The text up to `copied`, masked.
+    out: String,
+    copied: usize,
+    /// Up to here it is known that no token begins, so that no part is measured twice.
+    no_token_before: usize,
+    /// The password of the URL that the scan is in.
+    password: Range<usize>,
+}
+
+impl Scan<'_, '_> {
+    /// Looks at a byte that is a trigger; returns where to go on.
+    fn look(&mut self, at: usize) -> usize {
+        let found = match TRIGGERS[usize::from(self.text.as_bytes()[at])] {
+            Trigger::Nothing => None,
+            Trigger::Digit => return self.digits(at),
+            Trigger::Token => self.token(at),
+            Trigger::Scheme => credential::credential_at(self.text.as_bytes(), at, self.redactor.detectors),
+            Trigger::Dash => self.dash(at),
+            Trigger::Colon => self.colon(at),
+            Trigger::Equals => self.redactor.part(self.text, at).or_else(|| self.pair(at)),
+            Trigger::Percent => self.pair(at),
+            Trigger::Tag => self.redactor.element(self.text, at),
+            Trigger::Bracket => self.redactor.second_of_pair(self.text, at),
+            Trigger::Prefix => self.api_token(at),
+            Trigger::Dollar => self.password_hash(at),
+        };
+        found.map_or(at + 1, |secret| self.mask(secret))
+    }
+
+    fn has(&self, detector: Detector) -> bool {
+        self.redactor.detectors.has(detector)
+    }
+
+    fn digits(&mut self, at: usize) -> usize {
+        let run = card::digit_run(self.text.as_bytes(), at, self.copied);
+        match run.card {
+            Some(card) if self.has(Detector::Card) => self.mask(card),
+            _ => run.end,
+        }
+    }
+
+    fn token(&mut self, at: usize) -> Option<Range<usize>> {
+        let start = at.checked_sub(2).filter(|&start| start >= self.no_token_before.max(self.copied))?;
+        if !self.text.as_bytes()[start..].starts_with(b"eyJ") || !self.has(Detector::Jwt) {
+            return None;
+        }
+        match jwt::token_at(self.text.as_bytes(), start) {
+            Ok(token) => Some(token),
+            Err(end) => {
+                self.no_token_before = end;
+                None
+            }
+        }
+    }
+
+    fn dash(&self, at: usize) -> Option<Range<usize>> {
+        let key = if self.has(Detector::PrivateKey) { pem::private_key_at(self.text.as_bytes(), at) } else { None };
+        key.or_else(|| self.api_token(at)).or_else(|| self.redactor.option(self.text, at))
+    }
+
+    fn api_token(&self, at: usize) -> Option<Range<usize>> {
+        if self.has(Detector::ApiToken) { self.unmasked(api_token::token_at(self.text.as_bytes(), at)?) } else { None }
+    }
+
+    fn password_hash(&self, at: usize) -> Option<Range<usize>> {
+        if self.has(Detector::PasswordHash) { self.unmasked(password_hash::hash_at(self.text.as_bytes(), at)?) } else { None }
+    }
+
+    /// What was recognised behind its first byte counts only if nothing of it is masked yet.
+    fn unmasked(&self, secret: Range<usize>) -> Option<Range<usize>> {
+        (secret.start >= self.copied).then_some(secret)
+    }
+
+    /// A colon begins a password that was seen at `://`, or a URL, or a value.
+    fn colon(&mut self, at: usize) -> Option<Range<usize>> {
+        if at + 1 == self.password.start {
+            return Some(self.password.clone());
+        }
+        if !self.text.as_bytes()[at..].starts_with(b"://") {
+            return self.pair(at);
+        }
+        // The password is masked when the scan gets there: the user name is looked at too.
+        if self.has(Detector::UrlPassword) {
+            self.password = url::password_at(self.text.as_bytes(), at).unwrap_or(0..0);
+        }
+        if self.has(Detector::ApiToken) { api_token::webhook_at(self.text.as_bytes(), at) } else { None }
+    }
+
+    fn pair(&self, at: usize) -> Option<Range<usize>> {
+        let separator = Separator::at(self.text.as_bytes(), at)?;
+        let name = name_before(self.text, at)?;
+        if !self.redactor.masks_field(&name.text) {
+            return None;
+        }
+        let is_prose = separator == Separator::Colon && !name.is_quoted && self.pairs == Pairs::InProse;
+        value_after(self.text.as_bytes(), at, if is_prose { Separator::ColonOfProse } else { separator })
+    }
+
+    /// Replaces a secret; returns where it ends.
+    fn mask(&mut self, secret: Range<usize>) -> usize {
+        if &self.text[secret.clone()] != MASK {
+            self.out.push_str(&self.text[self.copied..secret.start]);
+            self.out.push_str(MASK);
+            self.copied = secret.end;
+        }
+        secret.end
+    }
+
+    fn finish(mut self) -> Option<String> {
+        if self.copied == 0 {
+            return None;
+        }
+        self.out.push_str(&self.text[self.copied..]);
+        Some(self.out)
+    }
+}

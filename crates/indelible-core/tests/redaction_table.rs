@@ -1,0 +1,274 @@
+//! Secrets planted in every shape that we know of must not come out again.
+
+use indelible_core::{MASK, Redactor};
+use serde_json::Value;
+
+const BYTES_MAX: usize = 1 << 20;
+
+/// The secret in most shapes; it has no shape of its own by which a detector could find it.
+const CANARY: &str = "hunter2canary";
+const CARD: &str = "4111111111111111";
+const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ";
+
+/// How a shape enters the redactor.
+#[derive(Debug, Clone, Copy)]
+enum As {
+    Json,
+    Form,
+    Query,
+    Text,
+    Path,
+    Header(&'static str),
+}
+
+fn redact(redactor: &Redactor, how: As, input: &str) -> String {
+    match how {
+        As::Json => redactor.json(input.as_bytes(), BYTES_MAX).as_str().to_owned(),
+        As::Form => redactor.form(input).into_owned(),
+        As::Query => redactor.query(input).into_owned(),
+        As::Text => redactor.text(input).into_owned(),
+        As::Path => redactor.path(input).into_owned(),
+        As::Header(name) => redactor.header(name, input).into_owned(),
+    }
+}
+
+/// Entry, text, and the secret that must be gone.
+const SHAPES: &[(As, &str, &str)] = &[
+    // JSON: names
+    (As::Json, r#"{"password":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"Password" : "hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"userPassword":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"PASSWORD_2":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"\u0070assword":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"passwd":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"new_passwordhash":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"a":[{"b":[{"api_key":"hunter2canary"}]}]}"#, CANARY),
+    (As::Json, r#"{"apiKey":["x",{"y":"hunter2canary"}]}"#, CANARY),
+    (As::Json, r#"{"API-KEY":{"y":{"z":"hunter2canary"}}}"#, CANARY),
+    (As::Json, r#"{"X-Api-Key":"hunter2canary","x":1}"#, CANARY),
+    (As::Json, r#"{"client secret":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"stripe.secret.key":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"access":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"refreshToken":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"csrfmiddlewaretoken":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"sessionid":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"JSESSIONID":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"credentials":{"user":"ana","key":"hunter2canary"}}"#, CANARY),
+    (As::Json, r#"{"pin":73917391}"#, "73917391"),
+    (As::Json, r#"{"cvv":"739"}"#, "739"),
+    (As::Json, r#"{"ssn":"078-05-1120"}"#, "078-05-1120"),
+    (As::Json, r#"{"token":1,"token":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"password":"a \" \\","pwd":"hunter2canary"}"#, CANARY),
+    (As::Json, r#""{\"password\":\"hunter2canary\"}""#, CANARY),
+    (As::Json, r#"{"body":"{\"a\":[{\"pass\\u0077ord\":\"hunter2canary\"}]}"}"#, CANARY),
+    (As::Json, r#"{"body":"{\"a\":\"{\\\"password\\\":\\\"hunter2canary\\\"}\"}"}"#, CANARY),
+    (As::Json, r#"{"body":"{\"password\": \"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"log":"retry with password=hunter2canary now"}"#, CANARY),
+    (As::Json, r#"{"next":"/cb?a=1&access_token=hunter2canary#x"}"#, CANARY),
+    (As::Json, r#"{"log":"got {'password': 'hunter2canary'}"}"#, CANARY),
+    // JSON: shapes of values, in names and numbers too
+    (As::Json, r#"{"note":"card 4111 1111 1111 1111 ok"}"#, "4111 1111 1111 1111"),
+    (As::Json, r#"{"note":"\u0034111111111111111"}"#, "111111111111"),
+    (As::Json, r#"{"n":4111111111111111}"#, CARD),
+    (As::Json, r#"[4111111111111111.0]"#, CARD),
+    (As::Json, r#"{"4111111111111111":1}"#, CARD),
+    (As::Json, r#"{"x":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"}"#, JWT),
+    (As::Json, r#"{"pem":"-----BEGIN PRIVATE KEY-----\nhunter2canary\n-----END PRIVATE KEY-----\n"}"#, CANARY),
+    (As::Json, r#"{"dsn":"postgres:\/\/ana:hunter2canary@db\/x"}"#, CANARY),
+    // JSON that is broken, cut off or something else
+    (As::Json, r#"{"user":"ana","password":"hunter2canary"#, CANARY),
+    (As::Json, r#"{"user":"ana","password":"hunter2canary",}"#, CANARY),
+    (As::Json, r#"{"user":"ana","password" : {"x":"hunter2canary"},"#, CANARY),
+    (As::Json, r#"{"password":"a\"hunter2canary","#, CANARY),
+    (As::Json, r#"{"a":1}{"password":"hunter2canary"}"#, CANARY),
+    (As::Json, r#"{'password': 'hunter2canary'}"#, CANARY),
+    (As::Json, "{password: hunter2canary}", CANARY),
+    (As::Json, r#"{"p\u0061ssword":"hunter2canary"#, CANARY),
+    (As::Json, r#"{\"password\":\"hunter2canary\"}"#, CANARY),
+    (As::Json, "password=hunter2canary&x=1", CANARY),
+    (As::Json, "user: ana\npassword: hunter2canary\n", CANARY),
+    (As::Json, "{\"password\":\n  \"hunter2canary\"", CANARY),
+    (As::Json, "{\"secrets\": [\"a\", \"hunter2canary\"", CANARY),
+    // forms and query strings
+    (As::Form, "user=ana&password=hunter2canary", CANARY),
+    (As::Form, "user%5Bpassword%5D=hunter2canary", CANARY),
+    (As::Form, "user[password][]=hunter2canary&x", CANARY),
+    (As::Form, "p%61ssword=hunter2canary", CANARY),
+    (As::Form, "p%2561ssword=hunter2canary", CANARY),
+    (As::Form, "api+key=hunter2canary", CANARY),
+    (As::Form, "card=4111+1111+1111+1111", "4111+1111+1111+1111"),
+    (As::Form, "card=4111%201111%201111%201111", "4111%201111%201111%201111"),
+    (As::Form, "payload=%7B%22password%22%3A%22hunter2canary%22%7D", CANARY),
+    (As::Form, "next=%2Fcb%3Ftoken%3Dhunter2canary", CANARY),
+    (As::Form, "next=%252Fcb%253Ftoken%253Dhunter2canary", CANARY),
+    (As::Form, "next=4111111111111111%20%252Fcb%253Ftoken%253Dhunter2canary", CANARY),
+    (As::Form, "4111111111111111", CARD),
+    (As::Form, "auth_header=Bearer+hunter2canary", CANARY),
+    (As::Query, "?page=2&token=hunter2canary", CANARY),
+    (As::Query, "X-Amz-Signature=hunter2canary&x=1", CANARY),
+    (As::Query, "?sig=hunter2canary", CANARY),
+    (As::Query, "a=1;password=hunter2canary", CANARY),
+    // headers
+    (As::Header("Authorization"), "Custom hunter2canary", CANARY),
+    (As::Header("PROXY-AUTHORIZATION"), "hunter2canary", CANARY),
+    (As::Header("cookie"), "sessionid=hunter2canary; csrftoken=hunter2canary", CANARY),
+    (As::Header("Set-Cookie"), "sessionid=hunter2canary; Path=/", CANARY),
+    (As::Header("HTTP_X_API_KEY"), "hunter2canary", CANARY),
+    (As::Header("X-CSRFToken"), "hunter2canary", CANARY),
+    (As::Header("X-Forwarded-Authorization"), "hunter2canary", CANARY),
+    (As::Header("X-Custom"), "bearer hunter2canary", CANARY),
+    (As::Header("Referer"), "https://x/reset?a=1&t%6Fken=hunter2canary", CANARY),
+    (As::Header("Location"), "https://ana:hunter2canary@x/", CANARY),
+    // paths
+    (As::Path, "/pay/4111111111111111/ok", CARD),
+    (As::Path, "/pay/4111%201111%201111%201111/ok", "4111%201111%201111%201111"),
+    (As::Path, "/t/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ/x", JWT),
+    (As::Path, "/x;jsessionid=hunter2canary", CANARY),
+    (As::Path, "/proxy/https://ana:hunter2canary@host/x", CANARY),
+    (As::Path, "/x?token=hunter2canary", CANARY),
+    // text
+    (As::Text, "Authorization: Bearer hunter2canary", CANARY),
+    (As::Text, "authorization=Token hunter2canary", CANARY),
+    (As::Text, "Basic aHVudGVyMjpjYW5hcnk=", "aHVudGVyMjpjYW5hcnk="),
+    (As::Text, "token => 'hunter2canary'", CANARY),
+    (As::Text, "KeyError in {'api_key': 'hunter2canary', 'x': 1}", CANARY),
+    (As::Text, "DATABASE_PASSWORD=hunter2canary make", CANARY),
+    (As::Text, "redis://:hunter2canary@cache:6379/0", CANARY),
+    (As::Text, "postgres://ana:hunter2/can?ary@db/x", "hunter2/can?ary"),
+    (As::Text, "-----BEGIN RSA PRIVATE KEY-----\nhunter2canary", CANARY),
+    (As::Text, "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2canary\n-----END OPENSSH PRIVATE KEY----- bye", CANARY),
+    (As::Text, "x4111-1111-1111-1111y", "4111-1111-1111-1111"),
+    (As::Text, "12 4111111111111111 12/27", CARD),
+    // text: literals and calls of programming languages
+    (As::Text, "password=b'hunter2canary'", CANARY),
+    (As::Text, "login(password=u\"hunter2canary\", x=1)", CANARY),
+    (As::Text, "token = r'hunter2canary'", CANARY),
+    (As::Text, "User(password=SecretStr('hunter2canary'))", CANARY),
+    (As::Text, "{'password': SecretStr(b'hunter2,canary')}", "canary"),
+    (As::Text, "{'password': b'hunter2,canary'}", "canary"),
+    (As::Text, "password=\"\"\"hunter2canary\"\"\"", CANARY),
+    (As::Text, "Params: (\"password\", \"hunter2canary\")", CANARY),
+    (As::Text, "[('a', 1), ('api_key', b'hunter2canary')]", CANARY),
+    (As::Text, "[[\"token\", \"hunter2canary\"]]x", CANARY),
+    // text: a colon, an option, an element, a part of a form
+    (As::Text, "login failed, password: hunter2canary", CANARY),
+    (As::Text, "mutation { login(password: \"hunter2 canary\") }", "canary"),
+    (As::Text, "X-Api-Key: hunter2canary", CANARY),
+    (As::Text, "Authorization: Token hunter2canary", CANARY),
+    (As::Text, "Authorization: hunter2canary\r\nHost: x", CANARY),
+    (As::Text, "mysql --user ana --password hunter2canary db", CANARY),
+    (As::Text, "deploy --api-key 'hunter2 canary'", "canary"),
+    (As::Text, "next=/login?password%3Dhunter2canary%26a%3D1", CANARY),
+    (As::Text, "password%3A%20hunter2canary", CANARY),
+    (As::Text, "<user><password>hunter2canary</password></user>", CANARY),
+    (As::Text, "<ns:Password type=\"text\">\n  hunter2 canary\n</ns:Password>", "canary"),
+    (As::Text, "<token><![CDATA[hunter2canary]]></token>", CANARY),
+    (As::Text, "<password>hunter2canary", CANARY),
+    (As::Text, "--x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhunter2 canary\r\n--x--\r\n", "canary"),
+    (As::Json, r#"{"error":"ValueError: password: hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"cmd":"--token hunter2canary"}"#, CANARY),
+    (As::Json, r#"{"cmd":"--pin 739173"}"#, "739173"),
+    (As::Query, "q=password:hunter2canary", CANARY),
+    // tokens that say whose they are
+    (As::Text, "push with ghp_hunter2canary16C7e42F292c6912E7710c", CANARY),
+    (As::Text, "gho_hunter2canary16C7e42F292c6912E7710c", CANARY),
+    (As::Text, "github_pat_11hunter2canary0_16C7e42F292c6912E7710c", CANARY),
+    (As::Text, "id AKIAIOSFODNN7EXAMPLE!", "AKIAIOSFODNN7EXAMPLE"),
+    (As::Text, "ASIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE"),
+    (As::Text, "stripe sk_live_4eC39HqLyjWDarjtT1zdp7dc", "4eC39HqLyjWDarjtT1zdp7dc"),
+    (As::Text, "rk_live_4eC39HqLyjWDarjtT1zdp7dc", "4eC39HqLyjWDarjtT1zdp7dc"),
+    (As::Text, "sk-proj-hunter2canary4eC39HqLyjWDarjtT1", CANARY),
+    (As::Text, "xoxb-123456789012-123456789012-hunter2canary", CANARY),
+    (As::Text, "AIzaSyA1234567890abcdefghijklmnopqrstuv", "AIzaSyA1234567890abcdefghijklmnopqrstuv"),
+    (As::Text, "glpat-hunter2canary-4eC39H", CANARY),
+    (As::Text, "npm_hunter2canary16C7e42F292c6912E7710c", CANARY),
+    (As::Text, "SG.hunter2canary16C7e42F2.92c6912E7710c-hunter2canary92c6912E7710c", CANARY),
+    (As::Text, "https://hooks.slack.com/services/T00000000/B00000000/hunter2canary", CANARY),
+    (As::Json, r#"{"x":"ghp_hunter2canary16C7e42F292c6912E7710c"}"#, CANARY),
+    // hashes of passwords
+    (As::Text, "was pbkdf2_sha256$870000$hunter2canary$1aHVudGVyMmNhbmFyeQ=", CANARY),
+    (As::Text, "$argon2id$v=19$m=102400,t=2,p=8$aHVudGVyMg$hunter2canary", CANARY),
+    (As::Text, "argon2$argon2id$v=19$m=102400,t=2,p=8$aHVudGVyMg$hunter2canary", CANARY),
+    (As::Text, "$2b$12$hunter2canaryR9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", CANARY),
+    (As::Json, r#"["bcrypt_sha256$$2b$12$hunter2canaryR9h/cIPz0gi.URNNX3kh2OPST9"]"#, CANARY),
+    // cards with other separators
+    (As::Text, "4111.1111.1111.1111", "4111.1111.1111.1111"),
+    (As::Text, "card_4111_1111_1111_1111", "4111_1111_1111_1111"),
+    (As::Text, "4111\u{a0}1111\u{a0}1111\u{a0}1111", "4111\u{a0}1111"),
+    (As::Text, "4111\u{202f}1111\u{202f}1111\u{202f}1111", "4111\u{202f}1111"),
+    // JSON: pairs of a name and a value
+    (As::Json, r#"{"form":[["password","hunter2canary"],["a","b"]]}"#, CANARY),
+    (As::Json, r#"[{"name":"password","value":"hunter2canary"}]"#, CANARY),
+    (As::Json, r#"{"field":"api_key","old":"hunter2canary","new":{"a":"hunter2canary"}}"#, CANARY),
+    (As::Json, r#"{"ｐａｓｓｗｏｒｄ":"hunter2canary"}"#, CANARY),
+    // OAuth
+    (As::Query, "code=hunter2canary&state=x", CANARY),
+    (As::Form, "grant_type=authorization_code&code=hunter2canary", CANARY),
+];
+
+#[test]
+fn no_planted_secret_comes_out() {
+    let redactor = Redactor::default();
+    for &(how, input, secret) in SHAPES {
+        assert!(input.contains(secret) || input.contains("\\u"), "the row plants nothing: {input}");
+        let output = redact(&redactor, how, input);
+        assert!(!output.contains(secret), "{how:?} {input} → {output}");
+        assert!(output.contains(MASK), "{how:?} {input} → {output}");
+    }
+}
+
+#[test]
+fn what_is_redacted_stays_as_it_is_when_redacted_again() {
+    let redactor = Redactor::default();
+    for &(how, input, _) in SHAPES {
+        let once = redact(&redactor, how, input);
+        assert_eq!(redact(&redactor, how, &once), once, "{how:?} {input}");
+    }
+}
+
+#[test]
+fn every_answer_of_json_is_json() {
+    let redactor = Redactor::default();
+    for &(_, input, _) in SHAPES {
+        let output = redactor.json(input.as_bytes(), BYTES_MAX);
+        assert!(serde_json::from_str::<Value>(output.as_str()).is_ok(), "{input} → {output}");
+    }
+}
+
+/// What surrounds a secret stays readable.
+#[test]
+fn only_the_secret_is_replaced() {
+    let redactor = Redactor::default();
+    for (how, input, expected) in [
+        (As::Json, r#"{"a": 1, "password": {"x": [1, 2]}, "b": "x"}"#, r#"{"a":1,"password":"[masked]","b":"x"}"#),
+        (As::Json, r#"{"n": "pay 4111 1111 1111 1111 now"}"#, r#"{"n":"pay [masked] now"}"#),
+        (As::Json, r#"[4111111111111111, 12]"#, r#"["[masked]",12]"#),
+        (As::Json, r#"{"s": "{\"a\": 1, \"pin\": 2}"}"#, r#"{"s":"{\"a\":1,\"pin\":\"[masked]\"}"}"#),
+        (As::Json, r#"["{\"t\": \"{\\\"pin\\\": 2}\"}"]"#, r#"["{\"t\":\"{\\\"pin\\\":\\\"[masked]\\\"}\"}"]"#),
+        (As::Json, r#"{"password":"x"#, r#"{"type":"unparsed","text":"{\"password\":\"[masked]"}"#),
+        (As::Form, "a=%7e&password=x&b=1+2", "a=%7e&password=[masked]&b=1+2"),
+        (As::Form, "note=pay+4111111111111111+now&b=a%20b", "note=pay+[masked]+now&b=a%20b"),
+        (As::Form, "note=pay%204111+1111+1111+1111", "note=[masked]"),
+        (As::Query, "?a=%41&token=x", "?a=%41&token=[masked]"),
+        (As::Text, "GET postgres://ana:pw@db/x", "GET postgres://ana:[masked]@db/x"),
+        (As::Text, "Authorization: Bearer abc123, x", "Authorization: [masked], x"),
+        (As::Text, "Pwd=x;Database=y", "Pwd=[masked];Database=y"),
+        (As::Text, "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\nbye", "[masked]\nbye"),
+        (As::Path, "/a%20b/4111%201111%201111%201111/c", "/a%20b/[masked]/c"),
+        (As::Text, "f(password=b'x', a=1)", "f(password=b'[masked]', a=1)"),
+        (As::Text, "f(password=SecretStr('x'), a=1)", "f(password=SecretStr('[masked]'), a=1)"),
+        (As::Text, "password: must be at least 8 characters", "password: [masked] be at least 8 characters"),
+        (As::Text, "(password: x), y", "(password: [masked]), y"),
+        (As::Text, "cp --token x a b", "cp --token [masked] a b"),
+        (As::Text, "<a><pin>1</pin><b>2</b></a>", "<a><pin>[masked]</pin><b>2</b></a>"),
+        (As::Text, "x%3D1%26pin%3D2%26y%3D3", "x%3D1%26pin%3D[masked]%26y%3D3"),
+        (As::Text, "(\"pin\", \"1\"), (\"a\", \"2\")", "(\"pin\", \"[masked]\"), (\"a\", \"2\")"),
+        (As::Text, "name=\"pin\"\r\n\r\n12 3\r\n--x", "name=\"pin\"\r\n\r\n[masked]\r\n--x"),
+        (As::Text, "old $2b$12$R9h/cIPz0gi.URNNX3kh2OPST9, new", "old [masked], new"),
+        (As::Json, r#"[["pin",1],["a","b"]]"#, r#"[["pin","[masked]"],["a","b"]]"#),
+        (As::Json, r#"[{"name":"pin","value":[1],"x":2}]"#, r#"[{"name":"pin","value":"[masked]","x":2}]"#),
+        (As::Query, "?code=x&state=y&z=1", "?code=[masked]&state=y&z=1"),
+    ] {
+        assert_eq!(redact(&redactor, how, input), expected, "{how:?}");
+    }
+}
