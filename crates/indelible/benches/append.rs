@@ -1,0 +1,102 @@
+//! What one append costs: nanoseconds of wall time and of CPU for a typical event, by threads and durability.
+//!
+//! `cargo bench -p indelible --bench append`. The event is built outside the measured part; stamping, encoding, checksum and the `write(2)` are
+//! inside. CPU time is the kernel's own account of each thread (`/proc/thread-self/schedstat`, Linux).
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use indelible::{Actor, Config, Durability, Event, Kind, Limits, Recorded, Recorder, Request, Resource};
+
+const THREADS: &[usize] = &[1, 8];
+/// One append takes about a microsecond, one synced append about a millisecond.
+const APPENDS: &[(Durability, usize)] = &[(Durability::Buffered, 100_000), (Durability::Synced, 500)];
+const WARM_UP: usize = 1_000;
+
+/// What one thread measured.
+struct Measured {
+    /// Wall time of each append, nanoseconds.
+    walls: Vec<u64>,
+    /// CPU time of all appends, nanoseconds.
+    cpu: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    println!("journal append, one event of {} bytes", encoded_bytes(folder.path())?);
+    println!("{:<10} {:>7} {:>12} {:>12} {:>12} {:>12}", "durability", "threads", "p50 ns", "p99 ns", "CPU ns", "events/s");
+    for &(durability, appends) in APPENDS {
+        for &threads in THREADS {
+            measure(folder.path(), durability, threads, appends)?;
+        }
+    }
+    Ok(())
+}
+
+/// A change of two fields inside a request, as the Django package records it.
+fn event() -> Event {
+    let mut event = Event::new(Kind::Change, "patient.update");
+    event.actor = Actor::user("7", "ana").into();
+    event.resource = Some(Resource::new("clinic.Patient", "1042"));
+    event.request = Some(Request::from_id("0f8fad5b-d9cb-469f-a165-70867728950e"));
+    event.changes.push_values("phone", Some("\"+49 30 1234567\""), Some("\"+49 30 7654321\""));
+    event.changes.push_values("balance", Some("\"12.50\""), Some("\"99.95\""));
+    event.reason = Some("the patient called".to_owned());
+    event
+}
+
+fn recorder(data_dir: &Path, durability: Durability) -> Result<Recorder, Box<dyn Error>> {
+    let limits = Limits { journal_bytes: u64::MAX, ..Limits::default() };
+    Ok(Recorder::open(Config { durability, limits, environment: "production".to_owned(), ..Config::new(data_dir, "bench") })?)
+}
+
+/// Length of the event's frame on disk, header of the frame included.
+fn encoded_bytes(data_dir: &Path) -> Result<u64, Box<dyn Error>> {
+    let recorder = recorder(data_dir, Durability::Buffered)?;
+    recorder.record(event());
+    let before = recorder.health().bytes;
+    recorder.record(event());
+    Ok(recorder.health().bytes - before)
+}
+
+fn measure(data_dir: &Path, durability: Durability, threads: usize, appends: usize) -> Result<(), Box<dyn Error>> {
+    let recorder = recorder(data_dir, durability)?;
+    for _ in 0..WARM_UP.min(appends) {
+        recorder.record(event());
+    }
+    let started = Instant::now();
+    let measured: Vec<Measured> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| append(&recorder, appends / threads))).collect();
+        running.into_iter().map(|thread| thread.join().expect("an append does not panic")).collect()
+    });
+    let elapsed = started.elapsed().as_secs_f64();
+    let count = measured.iter().map(|thread| thread.walls.len()).sum::<usize>();
+    let cpu = measured.iter().map(|thread| thread.cpu).sum::<u64>() / count as u64;
+    let mut walls: Vec<u64> = measured.into_iter().flat_map(|thread| thread.walls).collect();
+    walls.sort_unstable();
+    let (p50, p99) = (walls[count / 2], walls[count * 99 / 100]);
+    let name = format!("{durability:?}").to_lowercase();
+    println!("{name:<10} {threads:>7} {p50:>12} {p99:>12} {cpu:>12} {:>12.0}", count as f64 / elapsed);
+    Ok(())
+}
+
+fn append(recorder: &Recorder, appends: usize) -> Measured {
+    let events: Vec<Event> = (0..appends).map(|_| event()).collect();
+    let mut walls = Vec::with_capacity(appends);
+    let cpu = thread_cpu();
+    for event in events {
+        let started = Instant::now();
+        let recorded = recorder.record(event);
+        walls.push(started.elapsed().as_nanos() as u64);
+        assert!(matches!(recorded, Recorded::At(_)), "a lost event would make the figure too good");
+    }
+    Measured { walls, cpu: thread_cpu() - cpu }
+}
+
+/// Nanoseconds this thread has run, or 0 where the kernel does not say.
+fn thread_cpu() -> u64 {
+    let account = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    account.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,253 @@
+//! The journal of one process: a folder of segments that only this process appends to.
+//!
+//! **Invariant**: a sequence is used for one frame only, and no sequence is skipped. Nothing that was written is ever cut off or written over.
+
+mod files;
+mod group;
+mod network;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use indelible_core::{Frame, StreamId};
+
+use crate::config::{Durability, Limits};
+use crate::error::Error;
+use files::{Files, SystemFiles};
+use group::GroupSync;
+use stream::Stream;
+use writer::Writer;
+
+const RETRY_EVERY: Duration = Duration::from_millis(5);
+const DEGRADED_FOR: Duration = Duration::from_millis(100);
+/// How long a thread waits for another thread's sync, when the policy would not wait at all.
+const SYNC_PATIENCE_MIN: Duration = Duration::from_secs(2);
+
+/// A place in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The stream.
+    pub stream: StreamId,
+    /// Number of the frame in it, from 1.
+    pub sequence: u64,
+}
+
+/// What the journal needs to know of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) service: String,
+    pub(crate) durability: Durability,
+    pub(crate) limits: Limits,
+}
+
+/// What happened to the journal until now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalHealth {
+    /// The stream, once something was recorded.
+    pub stream: Option<StreamId>,
+    /// Sequence of the last frame.
+    pub sequence: u64,
+    /// Bytes in segments, as far as this process knows.
+    pub bytes: u64,
+    /// Events that could not be recorded since the process began.
+    pub lost: u64,
+    /// Whether the last attempt failed.
+    pub degraded: bool,
+    /// What it failed with.
+    pub last_error: Option<String>,
+}
+
+#[derive(Default)]
+struct Failures {
+    lost: u64,
+    degraded_until: Option<Instant>,
+    last_error: Option<String>,
+}
+
+/// Appends frames for all threads of one process.
+pub(crate) struct Journal {
+    settings: Settings,
+    service_folder: PathBuf,
+    files: Arc<dyn Files>,
+    writer: Mutex<Writer>,
+    group: GroupSync,
+    failures: Mutex<Failures>,
+    lock: Mutex<Option<File>>,
+}
+
+impl Journal {
+    /// Makes the service's folder; the stream is made by the first frame.
+    pub(crate) fn open(settings: Settings) -> Result<Self, Error> {
+        Self::open_with(settings, Arc::new(SystemFiles))
+    }
+
+    fn open_with(settings: Settings, files: Arc<dyn Files>) -> Result<Self, Error> {
+        let service_folder = stream::create_service_folder(&settings.data_dir, &settings.service)?;
+        network::refuse(&settings.data_dir)?;
+        Ok(Self {
+            settings,
+            service_folder,
+            files,
+            writer: Mutex::new(Writer::new()),
+            group: GroupSync::default(),
+            failures: Mutex::new(Failures::default()),
+            lock: Mutex::new(None),
+        })
+    }
+
+    /// Appends one frame, trying for up to `patience`, and then waits as long for the disk where the frame has to be `synced`.
+    ///
+    /// After a failed write the next attempt of any thread fails at once until 100 ms have passed, unless it is `insistent`, so that
+    /// a full disk does not make every event wait.
+    ///
+    /// # Errors
+    /// [`Error::Sync`] and [`Error::SyncTimeout`]: the frame is in the journal and not known to be on disk. Any other: it is not there.
+    pub(crate) fn append(&self, frame: &Frame<'_>, synced: bool, patience: Duration, insistent: bool) -> Result<Position, Error> {
+        let (position, must_sync) = self.write(frame, patience, insistent).inspect_err(|error| self.failed(error))?;
+        if self.settings.durability == Durability::Synced && (synced || must_sync) {
+            let patience = patience.max(SYNC_PATIENCE_MIN);
+            let synced = self.group.wait(position.sequence, patience, || self.sync());
+            synced.inspect_err(|error| self.failed(error))?;
+        }
+        self.recovered();
+        Ok(position)
+    }
+
+    fn write(&self, frame: &Frame<'_>, patience: Duration, insistent: bool) -> Result<(Position, bool), Error> {
+        if !insistent && self.is_waiting_after_failure() {
+            return Err(Error::Degraded);
+        }
+        let patience = if insistent || !self.is_degraded() { patience } else { Duration::ZERO };
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.try_write(frame) {
+                Err(_) if Instant::now() + RETRY_EVERY < deadline => std::thread::sleep(RETRY_EVERY),
+                result => return result,
+            }
+        }
+    }
+
+    fn try_write(&self, frame: &Frame<'_>) -> Result<(Position, bool), Error> {
+        let mut writer = self.writer()?;
+        let stream = self.ensure_stream(&mut writer)?;
+        let sequence = writer.append(frame, &self.settings, &*self.files)?;
+        Ok((Position { stream, sequence }, writer.must_sync()))
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
+        self.writer.lock().map_err(|_| Error::Poisoned)
+    }
+
+    fn ensure_stream(&self, writer: &mut Writer) -> Result<StreamId, Error> {
+        if let Some(stream) = writer.stream() {
+            return Ok(stream);
+        }
+        let (stream, lock) = Stream::create(&self.service_folder)?;
+        if self.settings.durability == Durability::Synced {
+            self.files.sync_folder(&self.service_folder).map_err(Error::Sync)?;
+        }
+        let id = stream.id;
+        *self.lock.lock().map_err(|_| Error::Poisoned)? = Some(lock);
+        writer.set_stream(stream);
+        Ok(id)
+    }
+
+    /// Forces out what was written until now, on a second try in a new segment, and returns the last sequence that is safe.
+    fn sync(&self) -> Result<u64, Error> {
+        let mut failure = None;
+        for _ in 0..2 {
+            let work = self.writer()?.sync_work(&self.settings, &*self.files).map_err(Error::unsynced)?;
+            match work.sync() {
+                Ok(()) => {
+                    self.writer()?.synced(&work);
+                    return Ok(work.sequence);
+                }
+                Err(error) => {
+                    self.writer()?.poison();
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(Error::Sync(failure.unwrap_or_else(|| io::ErrorKind::Other.into())))
+    }
+
+    /// Counts an event that was given up.
+    pub(crate) fn count_loss(&self) {
+        if let Ok(mut writer) = self.writer.lock() {
+            writer.count_loss();
+        }
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.lost += 1;
+        }
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.failures.lock().is_ok_and(|failures| failures.degraded_until.is_some())
+    }
+
+    fn is_waiting_after_failure(&self) -> bool {
+        self.failures.lock().is_ok_and(|failures| failures.degraded_until.is_some_and(|until| Instant::now() < until))
+    }
+
+    fn failed(&self, error: &Error) {
+        // An event that was not tried says nothing new, and must not put off the next attempt.
+        if matches!(error, Error::Degraded) {
+            return;
+        }
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.degraded_until = Some(Instant::now() + DEGRADED_FOR);
+            failures.last_error = Some(error.to_string());
+        }
+    }
+
+    fn recovered(&self) {
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.degraded_until = None;
+        }
+    }
+
+    pub(crate) fn health(&self) -> JournalHealth {
+        let mut health = JournalHealth::default();
+        if let Ok(writer) = self.writer.lock() {
+            health.stream = writer.stream();
+            health.sequence = writer.last_sequence();
+            health.bytes = writer.bytes();
+        }
+        if let Ok(failures) = self.failures.lock() {
+            health.lost = failures.lost;
+            health.degraded = failures.degraded_until.is_some();
+            health.last_error.clone_from(&failures.last_error);
+        }
+        health
+    }
+
+    /// Closes this process's copy of the parent's lock after a fork, without unlocking it.
+    ///
+    /// The lock belongs to the open file, which the parent still holds: closing a copy leaves it in place, keeping one would make a
+    /// dead parent look alive. Nothing else of the inherited journal is touched; its mutexes may have been held at the fork.
+    pub(crate) fn abandon_after_fork(&self) {
+        if let Ok(mut lock) = self.lock.try_lock() {
+            drop(lock.take());
+        }
+    }
+
+    /// Writes CLOSE and gives the lock back. Later frames go to a new stream.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        let mut writer = self.writer()?;
+        if writer.stream().is_none() {
+            return Ok(());
+        }
+        let closed = writer.append(&Frame::Close, &self.settings, &*self.files);
+        *writer = Writer::new();
+        drop(self.lock.lock().map_err(|_| Error::Poisoned)?.take());
+        closed.map(|_| ())
+    }
+}

@@ -1,0 +1,284 @@
+//! Appending frames to the newest segment of this process's stream.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indelible_core::{Frame, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, Timestamp, encode_frame};
+
+use super::Settings;
+use super::files::{Files, Segment};
+use super::stream::Stream;
+use crate::clock;
+use crate::config::Durability;
+use crate::error::Error;
+
+/// Frames that wait for a sync are forced out when they reach this many bytes.
+const UNSYNCED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The segment that frames are appended to.
+struct OpenSegment {
+    file: Arc<dyn Segment>,
+    bytes: u64,
+}
+
+/// A frame that was written and has not been synced: it is written again when the sync fails.
+struct Unsynced {
+    sequence: u64,
+    frame: Vec<u8>,
+}
+
+/// Events that could not be recorded since the last one that could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loss {
+    count: u64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+/// What a sync has to force to disk, and up to which sequence that goes.
+pub(super) struct SyncWork {
+    pub(super) segments: Vec<Arc<dyn Segment>>,
+    pub(super) sequence: u64,
+}
+
+impl SyncWork {
+    /// Forces the segments to disk. The writer is free meanwhile, so that the next group can gather.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.segments.iter().try_for_each(|segment| segment.sync())
+    }
+}
+
+/// The state behind the journal's lock.
+pub(super) struct Writer {
+    stream: Option<Stream>,
+    segment: Option<OpenSegment>,
+    number: u64,
+    next_sequence: u64,
+    /// Bytes in closed segments, as of the last look at the folder.
+    closed_bytes: u64,
+    scratch: Vec<u8>,
+    unsynced: Vec<Unsynced>,
+    unsynced_bytes: usize,
+    /// Whether a sync failed since `unsynced` was last written: then the next segment begins with it.
+    poisoned: bool,
+    /// Closed segments with frames that have not been synced.
+    dirty: Vec<Arc<dyn Segment>>,
+    loss: Option<Loss>,
+}
+
+impl Writer {
+    pub(super) fn new() -> Self {
+        Self {
+            stream: None,
+            segment: None,
+            number: 0,
+            next_sequence: 1,
+            closed_bytes: 0,
+            scratch: Vec::new(),
+            unsynced: Vec::new(),
+            unsynced_bytes: 0,
+            poisoned: false,
+            dirty: Vec::new(),
+            loss: None,
+        }
+    }
+
+    pub(super) fn stream(&self) -> Option<StreamId> {
+        self.stream.as_ref().map(|stream| stream.id)
+    }
+
+    pub(super) fn set_stream(&mut self, stream: Stream) {
+        self.stream = Some(stream);
+    }
+
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.closed_bytes + self.segment.as_ref().map_or(0, |segment| segment.bytes)
+    }
+
+    /// Counts one event that could not be recorded; it becomes a LOSS frame before the next one that can.
+    pub(super) fn count_loss(&mut self) {
+        let at = clock::now();
+        let loss = self.loss.get_or_insert(Loss { count: 0, first_at: at, last_at: at });
+        loss.count += 1;
+        loss.last_at = at;
+    }
+
+    /// Appends one frame and returns its sequence. On an error nothing was appended and the sequence is used again.
+    pub(super) fn append(&mut self, frame: &Frame<'_>, settings: &Settings, files: &dyn Files) -> Result<u64, Error> {
+        if let Some(loss) = self.loss {
+            let frame = Frame::Loss { count: loss.count, first_at: loss.first_at, last_at: loss.last_at };
+            self.append_frame(&frame, settings, files)?;
+            self.loss = None;
+        }
+        self.append_frame(frame, settings, files)
+    }
+
+    fn append_frame(&mut self, frame: &Frame<'_>, settings: &Settings, files: &dyn Files) -> Result<u64, Error> {
+        let sequence = self.next_sequence;
+        let stream = self.stream_id();
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        encode_frame(stream, sequence, frame, &mut bytes);
+        let result = self.refuse_when_unsynced(bytes.len()).and_then(|()| self.write(&bytes, settings, files));
+        if result.is_ok() {
+            self.next_sequence += 1;
+            if settings.durability == Durability::Synced {
+                self.unsynced_bytes += bytes.len();
+                self.unsynced.push(Unsynced { sequence, frame: bytes.clone() });
+            }
+        }
+        self.scratch = bytes;
+        result.map(|()| sequence)
+    }
+
+    /// Frames that no sync has covered are kept in memory, which a disk that never syncs must not fill.
+    fn refuse_when_unsynced(&self, frame_bytes: usize) -> Result<(), Error> {
+        if self.unsynced.is_empty() || self.unsynced_bytes + frame_bytes <= 2 * UNSYNCED_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Error::Sync(io::Error::other(format!("{} bytes wait for a sync", self.unsynced_bytes))))
+    }
+
+    fn stream_id(&self) -> StreamId {
+        self.stream.as_ref().expect("the journal opens its stream before it appends").id
+    }
+
+    /// Writes one frame by one `write(2)`, in a new segment when the open one is full or did not take it whole.
+    fn write(&mut self, frame: &[u8], settings: &Settings, files: &dyn Files) -> Result<(), Error> {
+        if self.segment.as_ref().is_some_and(|segment| segment.bytes >= settings.limits.segment_bytes) {
+            self.close_segment(settings);
+        }
+        self.refuse_when_full(frame.len(), settings)?;
+        let mut last_error = None;
+        for _ in 0..2 {
+            let segment = self.open_segment(settings, files)?;
+            match segment.file.write(frame) {
+                Ok(written) if written == frame.len() => {
+                    segment.bytes += frame.len() as u64;
+                    return Ok(());
+                }
+                Ok(written) => {
+                    last_error = Some(io::Error::new(io::ErrorKind::WriteZero, format!("{written} of {} bytes were written", frame.len())));
+                }
+                Err(error) => last_error = Some(error),
+            }
+            // A segment that took nothing has no torn tail and goes on being used: a full disk must not breed empty segments.
+            if segment.file.len().is_ok_and(|length| length == segment.bytes) {
+                break;
+            }
+            self.close_segment(settings);
+        }
+        Err(Error::Write(last_error.unwrap_or_else(|| io::ErrorKind::Other.into())))
+    }
+
+    fn refuse_when_full(&mut self, frame_bytes: usize, settings: &Settings) -> Result<(), Error> {
+        let limit = settings.limits.journal_bytes;
+        if self.bytes() + frame_bytes as u64 <= limit {
+            return Ok(());
+        }
+        // The agent deletes what it has ingested, and tells nobody: look before saying no.
+        let on_disk = self.stream.as_ref().map_or(0, Stream::bytes);
+        self.closed_bytes = on_disk.saturating_sub(self.segment.as_ref().map_or(0, |segment| segment.bytes));
+        let bytes = self.bytes();
+        if bytes + frame_bytes as u64 > limit { Err(Error::Full { bytes, limit }) } else { Ok(()) }
+    }
+
+    fn close_segment(&mut self, settings: &Settings) {
+        let Some(segment) = self.segment.take() else { return };
+        self.closed_bytes += segment.file.len().unwrap_or(segment.bytes);
+        if settings.durability == Durability::Synced && !self.unsynced.is_empty() {
+            self.dirty.push(segment.file);
+        }
+    }
+
+    fn open_segment(&mut self, settings: &Settings, files: &dyn Files) -> Result<&mut OpenSegment, Error> {
+        if self.segment.is_none() {
+            let repeated = if self.poisoned { &self.unsynced[..] } else { &[] };
+            let first_sequence = repeated.first().map_or(self.next_sequence, |unsynced| unsynced.sequence);
+            let opened = self.create_segment(first_sequence, settings, files)?;
+            self.segment = Some(self.repeat_unsynced(opened)?);
+            self.poisoned = false;
+        }
+        Ok(self.segment.as_mut().expect("it was opened above"))
+    }
+
+    /// Writes every frame that is not known to be on disk again, under its own sequence.
+    fn repeat_unsynced(&self, mut segment: OpenSegment) -> Result<OpenSegment, Error> {
+        if self.poisoned {
+            for unsynced in &self.unsynced {
+                let written = segment.file.write(&unsynced.frame).map_err(Error::Write)?;
+                if written != unsynced.frame.len() {
+                    return Err(Error::Write(io::ErrorKind::WriteZero.into()));
+                }
+                segment.bytes += written as u64;
+            }
+        }
+        Ok(segment)
+    }
+
+    fn create_segment(&mut self, first_sequence: u64, settings: &Settings, files: &dyn Files) -> Result<OpenSegment, Error> {
+        let stream = self.stream.as_ref().expect("the journal opens its stream before it appends");
+        let number = self.number + 1;
+        let path = stream.segment_path(number);
+        let file = files.create(&path, stream.segment_mode).map_err(Error::path(&path))?;
+        let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: clock::now() }.encode();
+        if let Err(error) = write_header(&*file, &header) {
+            // It holds no frame yet, so nothing is lost with it, and its number stays free for the next try.
+            remove(path);
+            return Err(Error::Write(error));
+        }
+        if settings.durability == Durability::Synced {
+            files.sync_folder(&stream.folder).map_err(Error::Sync)?;
+        }
+        self.number = number;
+        Ok(OpenSegment { file, bytes: SEGMENT_HEADER_BYTES as u64 })
+    }
+
+    /// What has to be forced to disk so that every frame written until now is safe. After a failed sync that begins with repeating
+    /// what is not safe in a new segment.
+    pub(super) fn sync_work(&mut self, settings: &Settings, files: &dyn Files) -> Result<SyncWork, Error> {
+        if self.poisoned {
+            self.open_segment(settings, files)?;
+        }
+        let mut segments = self.dirty.clone();
+        segments.extend(self.segment.as_ref().map(|segment| Arc::clone(&segment.file)));
+        Ok(SyncWork { segments, sequence: self.last_sequence() })
+    }
+
+    pub(super) fn must_sync(&self) -> bool {
+        self.unsynced_bytes > UNSYNCED_BYTES_MAX
+    }
+
+    /// Forgets the frames up to `sequence`, which are on disk now, and the closed segments among `segments`.
+    pub(super) fn synced(&mut self, work: &SyncWork) {
+        self.unsynced.retain(|unsynced| unsynced.sequence > work.sequence);
+        self.unsynced_bytes = self.unsynced.iter().map(|unsynced| unsynced.frame.len()).sum();
+        self.dirty.retain(|dirty| !work.segments.iter().any(|segment| Arc::ptr_eq(segment, dirty)));
+    }
+
+    /// Gives up the segments whose sync failed; the next one begins with what they held that is not safe.
+    ///
+    /// A failed sync is never repeated on the same file: the kernel may have dropped the pages and report success the next time.
+    pub(super) fn poison(&mut self) {
+        self.segment = None;
+        self.dirty.clear();
+        self.closed_bytes = self.stream.as_ref().map_or(0, Stream::bytes);
+        self.poisoned = !self.unsynced.is_empty();
+    }
+}
+
+fn write_header(file: &dyn Segment, header: &[u8]) -> io::Result<()> {
+    let written = file.write(header)?;
+    if written == header.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+fn remove(path: PathBuf) {
+    // Left behind, it is an incomplete header, which the agent reads as a torn tail without frames.
+    let _ = fs::remove_file(path);
+}

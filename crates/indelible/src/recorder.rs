@@ -1,0 +1,247 @@
+//! The recorder: stamps, encodes and appends.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+
+use indelible_core::{EncodedSource, Event, Frame, Item, Source, Stamp};
+
+use crate::clock;
+use crate::config::{Config, KeepRolledBack, OnFailure, is_service_name};
+use crate::error::Error;
+use crate::intent::{Intent, Refused};
+use crate::journal::{Journal, JournalHealth, Position, Settings};
+use crate::transaction::Transaction;
+
+/// What became of an event that was given to the recorder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is in the journal.
+    At(Position),
+    /// Its transaction holds it until COMMIT.
+    Held,
+    /// It could not be recorded, or not as durably as asked; what is missing from the journal was counted.
+    Lost,
+}
+
+/// Records events for all threads of this process and, after a fork, of its children.
+///
+/// Cloning is cheap and gives the same recorder. The stream's lock is held until the last clone is dropped or [`Recorder::close`] is called.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    host: String,
+    first: Process,
+}
+
+/// One process's journal, and after a fork its child's.
+///
+/// A child inherits memory in which another thread may hold a mutex forever, so it never uses what it inherits: it appends an entry of its own.
+struct Process {
+    id: u32,
+    source: EncodedSource,
+    journal: Journal,
+    child: OnceLock<Box<Process>>,
+}
+
+impl Process {
+    fn start(config: &Config, host: &str) -> Result<Self, Error> {
+        let id = std::process::id();
+        let settings = Settings {
+            data_dir: config.data_dir.clone(),
+            service: config.service.clone(),
+            durability: config.durability,
+            limits: config.limits,
+        };
+        let source = Source {
+            service: config.service.clone(),
+            environment: config.environment.clone(),
+            version: config.version.clone(),
+            host: host.to_owned(),
+            process: id,
+            process_kind: config.process_kind.clone(),
+        };
+        Ok(Self { id, source: EncodedSource::new(source), journal: Journal::open(settings)?, child: OnceLock::new() })
+    }
+
+    fn last(&self) -> &Self {
+        let mut process = self;
+        while let Some(child) = process.child.get() {
+            process = child;
+        }
+        process
+    }
+}
+
+impl Recorder {
+    /// Opens the data directory for this service. Folders that do not exist are created, private to this user; no file is written
+    /// before the first event.
+    ///
+    /// # Errors
+    /// - [`Error::Service`]: the service's name is not usable.
+    /// - [`Error::Path`]: a folder cannot be created.
+    /// - [`Error::NetworkFileSystem`]: locks on it would not tell whether a process is alive.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        if !is_service_name(&config.service) {
+            return Err(Error::Service(config.service));
+        }
+        let mut config = Config { limits: config.limits.clamped(), ..config };
+        for text in [&mut config.environment, &mut config.version, &mut config.process_kind] {
+            shorten(text);
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let first = Process::start(&config, &host)?;
+        Ok(Self { shared: Arc::new(Shared { config, host, first }) })
+    }
+
+    /// Journals one event at once, whatever any transaction does.
+    ///
+    /// Waits as long as [`OnFailure`] says, then counts the loss; never fails and never panics.
+    pub fn record(&self, event: Event) -> Recorded {
+        let stamp = self.stamp();
+        let recorded = with_scratch(|body| {
+            let process = self.process()?;
+            event.encode_from(&stamp, &process.source, self.shared.config.limits.event_bytes, body);
+            let item = Item { event: stamp.id, recorded_at: stamp.recorded_at, body: body.as_bytes() };
+            self.append(process, &Frame::Event(item), true)
+        });
+        match recorded {
+            Ok(position) => Recorded::At(position),
+            Err(error) => {
+                // What is in the journal may still arrive: counting it as lost would make the trail say too much.
+                if !error.is_only_unsynced() {
+                    self.count_loss();
+                }
+                Recorded::Lost
+            }
+        }
+    }
+
+    /// Starts to hold events of transactions on one database connection.
+    #[must_use]
+    pub fn transaction(&self, alias: &str) -> Transaction {
+        Transaction::new(self.clone(), alias)
+    }
+
+    /// Journals an INTENT for a write that commits by itself, before it is sent.
+    ///
+    /// # Errors
+    /// [`Refused`] with [`OnFailure::Required`] when the intent could not be journaled in time: the write must not be sent.
+    pub fn intent(&self, alias: &str, events: Vec<Event>) -> Result<Intent, Refused> {
+        let mut transaction = self.transaction(alias);
+        transaction.reserve(events.len());
+        for event in events {
+            transaction.record(event);
+        }
+        transaction.prepare().map(|intent| intent.unwrap_or_else(|| Intent::nothing(self)))
+    }
+
+    /// What happened to the journal of this process until now.
+    #[must_use]
+    pub fn health(&self) -> JournalHealth {
+        self.process().map(|process| process.journal.health()).unwrap_or_default()
+    }
+
+    /// Says in the journal that this process ends in order, and gives the stream's lock back.
+    ///
+    /// # Errors
+    /// Those of the last write; the lock is given back all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        self.process()?.journal.close()
+    }
+
+    /// Closes what a forked child inherited. Called by the child at once where there is a hook for that, else by its first event.
+    pub fn after_fork_in_child(&self) {
+        let last = self.shared.first.last();
+        if last.id != std::process::id() {
+            last.journal.abandon_after_fork();
+        }
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        let recorded_at = clock::now();
+        Stamp { id: clock::event_id(recorded_at), recorded_at }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn keeps(&self, event: &Event) -> bool {
+        match self.shared.config.keep_rolled_back {
+            KeepRolledBack::None => false,
+            KeepRolledBack::Sensitive => event.sensitive,
+            KeepRolledBack::All => true,
+        }
+    }
+
+    pub(crate) fn count_loss(&self) {
+        if let Ok(process) = self.process() {
+            process.journal.count_loss();
+        }
+    }
+
+    pub(crate) fn encode(&self, event: &Event, stamp: &Stamp, body: &mut String) -> Result<(), Error> {
+        event.encode_from(stamp, &self.process()?.source, self.shared.config.limits.event_bytes, body);
+        Ok(())
+    }
+
+    pub(crate) fn append_frame(&self, frame: &Frame<'_>, synced: bool) -> Result<Position, Error> {
+        self.append(self.process()?, frame, synced)
+    }
+
+    fn append(&self, process: &Process, frame: &Frame<'_>, synced: bool) -> Result<Position, Error> {
+        let on_failure = self.shared.config.on_failure;
+        process.journal.append(frame, synced, on_failure.patience(), on_failure == OnFailure::Required)
+    }
+
+    /// This process's journal; after a fork a new one.
+    fn process(&self) -> Result<&Process, Error> {
+        let last = self.shared.first.last();
+        if last.id == std::process::id() {
+            return Ok(last);
+        }
+        last.journal.abandon_after_fork();
+        let started = Process::start(&self.shared.config, &self.shared.host)?;
+        // Two threads of a fresh child may both come here; the second one's journal has no stream yet and is dropped.
+        let _ = last.child.set(Box::new(started));
+        Ok(last.last())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let last = self.first.last();
+        if last.id == std::process::id() {
+            // Nothing can be reported from here; without CLOSE the agent waits for the lock, which is free after this.
+            let _ = last.journal.close();
+        }
+    }
+}
+
+/// Cuts a text that every event repeats to 64 bytes.
+fn shorten(text: &mut String) {
+    let mut end = text.len().min(64);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+}
+
+/// Runs `work` with a buffer that this thread keeps.
+fn with_scratch<T>(work: impl FnOnce(&mut String) -> T) -> T {
+    const KEPT_BYTES_MAX: usize = 64 * 1024;
+    thread_local! {
+        static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    let mut buffer = SCRATCH.take();
+    buffer.clear();
+    let result = work(&mut buffer);
+    if buffer.capacity() <= KEPT_BYTES_MAX {
+        SCRATCH.set(buffer);
+    }
+    result
+}

@@ -1,0 +1,192 @@
+//! Events of a database transaction, held in memory until it is about to be committed.
+
+use indelible_core::{Event, Json};
+
+use crate::clock;
+use crate::intent::{Intent, Refused, record_aborted};
+use crate::recorder::{Recorded, Recorder};
+
+const FOLDED_IDS_MAX: usize = 1_000;
+
+/// The events of one transaction on one database connection, per savepoint scope.
+///
+/// After [`Transaction::prepare`] or [`Transaction::rollback`] it is empty and serves the connection's next transaction.
+/// Events that a forked child inherits are dropped on its first call: they are its parent's to tell.
+pub struct Transaction {
+    recorder: Recorder,
+    alias: String,
+    process: u32,
+    held: Vec<Event>,
+    bytes: usize,
+    folds: Vec<Fold>,
+    savepoints: Vec<Savepoint>,
+}
+
+/// Where a savepoint began.
+struct Savepoint {
+    name: String,
+    held: usize,
+    folds: Vec<(u64, usize)>,
+}
+
+/// Events beyond the bounds, counted by what they did to which type.
+struct Fold {
+    event: Event,
+    count: u64,
+    ids: Vec<Json>,
+}
+
+impl Transaction {
+    pub(crate) fn new(recorder: Recorder, alias: &str) -> Self {
+        let process = std::process::id();
+        Self { recorder, alias: alias.to_owned(), process, held: Vec::new(), bytes: 0, folds: Vec::new(), savepoints: Vec::new() }
+    }
+
+    /// Holds one event until COMMIT.
+    ///
+    /// Beyond `transaction_events` or `transaction_bytes` it is folded: one event per type and action counts the rest and names the first 1,000 ids.
+    pub fn record(&mut self, mut event: Event) -> Recorded {
+        self.forget_parents_events();
+        event.occurred_at.get_or_insert_with(clock::now);
+        let limits = &self.recorder.config().limits;
+        let size = event.size_hint();
+        if self.held.len() < limits.transaction_events && self.bytes + size <= limits.transaction_bytes {
+            self.bytes += size;
+            self.held.push(event);
+        } else {
+            self.fold(event);
+        }
+        Recorded::Held
+    }
+
+    /// Makes room for exactly this many events: most writes outside of a transaction are one row.
+    pub(crate) fn reserve(&mut self, events: usize) {
+        self.held.reserve_exact(events.min(self.recorder.config().limits.transaction_events));
+    }
+
+    /// How many events are held; folded ones count once.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len() + self.folds.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens a savepoint scope. Names may repeat; the newest one counts.
+    pub fn savepoint(&mut self, name: &str) {
+        self.forget_parents_events();
+        let folds = self.folds.iter().map(|fold| (fold.count, fold.ids.len())).collect();
+        self.savepoints.push(Savepoint { name: name.to_owned(), held: self.held.len(), folds });
+    }
+
+    /// Closes a savepoint scope and keeps its events: RELEASE SAVEPOINT.
+    pub fn release(&mut self, name: &str) {
+        if let Some(at) = self.find(name) {
+            self.savepoints.truncate(at);
+        }
+    }
+
+    /// Takes back every event since the savepoint, which stays: ROLLBACK TO SAVEPOINT. What the policy keeps is recorded as `aborted`.
+    pub fn rollback_to(&mut self, name: &str) {
+        self.forget_parents_events();
+        let Some(at) = self.find(name) else { return };
+        self.savepoints.truncate(at + 1);
+        let savepoint = &self.savepoints[at];
+        let taken_back = self.held.split_off(savepoint.held);
+        self.folds.truncate(savepoint.folds.len());
+        for (fold, &(count, ids)) in self.folds.iter_mut().zip(&savepoint.folds) {
+            fold.count = count;
+            fold.ids.truncate(ids);
+        }
+        self.bytes = self.held.iter().map(Event::size_hint).sum();
+        self.keep_aborted(taken_back);
+    }
+
+    /// Journals INTENT with all held events; `None` when there are none. The transaction is empty afterwards, whatever is returned.
+    ///
+    /// # Errors
+    /// [`Refused`] with `OnFailure::Required` when it could not be journaled in time: roll back instead of committing.
+    pub fn prepare(&mut self) -> Result<Option<Intent>, Refused> {
+        self.forget_parents_events();
+        let events = self.take();
+        if events.is_empty() {
+            return Ok(None);
+        }
+        Intent::journal(&self.recorder, &self.alias, events).map(Some)
+    }
+
+    /// Drops what is held: ROLLBACK. What the policy keeps is recorded with outcome `aborted`.
+    pub fn rollback(&mut self) {
+        self.forget_parents_events();
+        let events = self.take();
+        self.keep_aborted(events);
+    }
+
+    fn keep_aborted(&self, events: Vec<Event>) {
+        for event in events.into_iter().filter(|event| self.recorder.keeps(event)) {
+            record_aborted(&self.recorder, event);
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name)
+    }
+
+    fn fold(&mut self, event: Event) {
+        let id = event.resource.as_ref().and_then(|resource| resource.id.as_deref()).map(Json::string);
+        let alike = |fold: &&mut Fold| fold.event.action == event.action && type_of(&fold.event) == type_of(&event);
+        match self.folds.iter_mut().find(alike) {
+            Some(fold) => fold.add(id),
+            None => {
+                let mut fold = Fold { event, count: 0, ids: Vec::new() };
+                fold.event.changes = indelible_core::Changes::default();
+                fold.add(id);
+                self.folds.push(fold);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Vec<Event> {
+        self.savepoints.clear();
+        self.bytes = 0;
+        let mut events = std::mem::take(&mut self.held);
+        events.extend(self.folds.drain(..).map(Fold::into_event));
+        events
+    }
+
+    fn forget_parents_events(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            self.take();
+        }
+    }
+}
+
+fn type_of(event: &Event) -> Option<&str> {
+    event.resource.as_ref().map(|resource| resource.r#type.as_str())
+}
+
+impl Fold {
+    fn add(&mut self, id: Option<Json>) {
+        self.count += 1;
+        if self.ids.len() < FOLDED_IDS_MAX {
+            self.ids.extend(id);
+        }
+    }
+
+    fn into_event(self) -> Event {
+        let mut event = self.event;
+        if let Some(resource) = &mut event.resource {
+            resource.id = None;
+            resource.label = None;
+        }
+        event.changes.push_statement(Some(self.count), &self.ids, None, &[]);
+        event.notes.push("folded: the transaction reached its bound of held events".to_owned());
+        event
+    }
+}
