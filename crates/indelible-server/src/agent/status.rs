@@ -1,0 +1,86 @@
+//! What the thread that answers and the one that ingests tell each other.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::data_dir::DataDir;
+use crate::ingest::OwnEvent;
+use crate::metrics::Metrics;
+
+/// The most events that wait to be recorded on behalf of readers.
+const EVENTS_WAITING_MAX: usize = 256;
+
+/// To the thread that ingests.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Record this, and answer when it is signed.
+    Record(Box<OwnEvent>, oneshot::Sender<()>),
+    /// End in order.
+    Stop,
+}
+
+/// An event that the agent was asked to record and did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the agent could not record this now; try again")]
+pub struct NotRecorded;
+
+/// The agent as its HTTP half sees it.
+#[derive(Debug)]
+pub struct Status {
+    dir: DataDir,
+    token: String,
+    metrics: Metrics,
+    trouble: Mutex<Option<String>>,
+    messages: SyncSender<Message>,
+}
+
+impl Status {
+    pub(super) fn new(dir: DataDir, token: String, metrics: Metrics) -> (Self, Receiver<Message>) {
+        let (messages, receiver) = sync_channel(EVENTS_WAITING_MAX);
+        (Self { dir, token, metrics, trouble: Mutex::new(None), messages }, receiver)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
+    /// What a request must show in order to see records.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Why nothing is being ingested, if that is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Records an event of the agent's own; on return it is under a signed checkpoint.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]: too many wait already, or the agent is ending or cannot write.
+    pub(crate) async fn record(&self, event: OwnEvent) -> Result<(), NotRecorded> {
+        let (recorded, is_recorded) = oneshot::channel();
+        self.messages.try_send(Message::Record(Box::new(event), recorded)).map_err(|_| NotRecorded)?;
+        is_recorded.await.map_err(|_| NotRecorded)
+    }
+
+    /// Asks the thread that ingests to end. It ends by itself when it has ended already.
+    pub(super) fn stop(&self) {
+        let _ = self.messages.send(Message::Stop);
+    }
+}

@@ -1,0 +1,65 @@
+//! Errors of the API: a status, a sentence, and what to do.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use indelible_core::query::QueryError;
+use serde::Serialize;
+
+use crate::agent::NotRecorded;
+use crate::search::SearchError;
+
+/// Why a request has no other answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    #[serde(skip)]
+    status: StatusCode,
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    /// Where in `q`, in characters from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
+        Self { status, error: error.to_string(), help: None, column: None }
+    }
+
+    pub(super) fn help(mut self, help: &str) -> Self {
+        self.help = Some(help.to_owned());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, Json(self)).into_response()
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        Self { help: error.help(), column: Some(error.column()), ..Self::new(StatusCode::BAD_REQUEST, error) }
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Self {
+        let status = match &error {
+            SearchError::NotFound { .. } => StatusCode::NOT_FOUND,
+            SearchError::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
+            error if error.is_usage() => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<NotRecorded> for Problem {
+    /// What cannot be recorded is not shown.
+    fn from(error: NotRecorded) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+}

@@ -1,0 +1,312 @@
+//! From journals to the trail: what was read becomes records in one transaction, is read back, signed, and only then deleted.
+//!
+//! **Invariant:** a journal segment is deleted only after a checkpoint and a state that cover it have reached the disk. A crash between
+//! any two steps repeats work and repeats no record, because the high-water of every stream is committed with its records.
+
+mod apply;
+mod counts;
+mod doubt;
+mod own;
+mod quarantine;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indelible_core::{IntentId, Origin, Source, StreamId, Timestamp};
+
+use self::apply::Apply;
+pub(crate) use self::counts::Counts;
+pub use self::doubt::Deadlines;
+pub(crate) use self::own::OwnEvent;
+use crate::data_dir::DataDir;
+use crate::journal::{Budget, Discovery, Found, Stray, Strays, Tail, discover};
+use crate::keys::{KeysError, TrailKey};
+use crate::trail::{OpenFile, Signer, TrailError, Unresolved, schema};
+
+/// The most frames in one batch.
+const BATCH_FRAMES: usize = 4096;
+/// The most journal bytes in one batch, and one frame more.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Why ingesting does not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The trail cannot be opened, written or signed.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The data directory or the journal folder cannot be used.
+    #[error("{path}: {error}")]
+    File {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A corrupt record could not be kept.
+    #[error("{path}: {error}; the corrupt record stays in its journal")]
+    Quarantine {
+        /// Where it was to be kept.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A pending intent that was stored cannot be read.
+    #[error("pending intent {0} is damaged in the trail file: run `indelible verify`")]
+    Pending(IntentId),
+}
+
+impl IngestError {
+    /// Whether trying again cannot help and must not be tried: the trail is not the one that was signed.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Trail(error) => error.is_final(),
+            Self::Keys(_) | Self::Pending(_) => true,
+            Self::File { .. } | Self::Quarantine { .. } => false,
+        }
+    }
+}
+
+/// What one step did, and what is left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Whether something was ingested.
+    pub(crate) worked: bool,
+    /// Whether journals hold more than was read.
+    pub(crate) is_behind: bool,
+    /// Streams whose process is alive.
+    pub(crate) live_streams: usize,
+    /// Streams that hold something that could not be read yet.
+    pub(crate) unread_streams: usize,
+    /// Journal segments that are there.
+    pub(crate) segments: usize,
+    /// Intents without outcome that have no leaves yet.
+    pub(crate) unresolved: usize,
+    /// Age of the oldest of them, in microseconds.
+    pub(crate) unresolved_age: i64,
+    /// Records under the newest checkpoint.
+    pub(crate) signed: u64,
+    /// What was counted.
+    pub(crate) counts: Counts,
+}
+
+impl Step {
+    /// Whether everything that was ever recorded is in the trail, and nobody is left to record more.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.worked && !self.is_behind && self.live_streams == 0 && self.unread_streams == 0 && self.unresolved == 0
+    }
+}
+
+/// The ingesting half of the agent. One exists for a data directory; the caller holds the agent's lock.
+#[derive(Debug)]
+pub(crate) struct Ingester {
+    dir: DataDir,
+    file: OpenFile,
+    signer: Signer,
+    source: Source,
+    deadlines: Deadlines,
+    tails: Vec<Tail>,
+    strays: Strays,
+    /// When a stream with pending intents was first seen dead and read to its end.
+    dead_since: HashMap<StreamId, Timestamp>,
+    signed: u64,
+}
+
+impl Ingester {
+    /// Opens the trail, or creates one where there is none, and signs what a crash left unsigned.
+    ///
+    /// # Errors
+    /// - [`IngestError::Trail`], [`IngestError::Keys`]: the trail is not the one that was signed, or the key is gone.
+    /// - [`IngestError::File`]: the data directory cannot be made.
+    pub(crate) fn open(dir: &DataDir, deadlines: Deadlines) -> Result<Self, IngestError> {
+        dir.create().map_err(|error| IngestError::File { path: dir.root().to_owned(), error })?;
+        let existing = schema::open_file_path(dir)?;
+        let key = Arc::new(TrailKey::load_or_create(dir, existing.is_some() || dir.checkpoint().exists())?);
+        let path = match existing {
+            Some(path) => path,
+            None if dir.checkpoint().exists() => return Err(TrailError::Missing { path: dir.trail() }.into()),
+            None => schema::create(dir, &key)?,
+        };
+        let file = OpenFile::open(&path, Arc::clone(&key))?;
+        let signer = Signer::open(dir, &path, key)?;
+        let source = own::agent_source();
+        let mut ingester = Self {
+            dir: dir.clone(),
+            file,
+            signer,
+            source,
+            deadlines,
+            tails: Vec::new(),
+            strays: Strays::default(),
+            dead_since: HashMap::new(),
+            signed: 0,
+        };
+        ingester.sign()?;
+        Ok(ingester)
+    }
+
+    /// Name of the trail.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.signer.origin()
+    }
+
+    /// How long intents wait.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
+    /// Ingests one batch of what the journals hold, and signs it.
+    ///
+    /// # Errors
+    /// [`IngestError`]: the ingester must be opened again; nothing is lost by that.
+    pub(crate) fn step(&mut self, now: Timestamp) -> Result<Step, IngestError> {
+        self.discover()?;
+        let (batch, unread_streams) = self.read();
+        let unresolved = self.file.unresolved()?;
+        let overdue = self.overdue(&unresolved, now);
+        let mut step = Step { worked: !batch.is_empty() || !overdue.is_empty(), unread_streams, ..Step::default() };
+        if step.worked {
+            step.counts = self.apply(&batch, &overdue, now)?;
+            self.sign()?;
+        }
+        let unresolved = if step.worked { self.file.unresolved()? } else { unresolved };
+        self.note_the_dead(&unresolved, now);
+        self.delete_consumed();
+        step.is_behind = self.tails.iter().any(Tail::is_behind);
+        step.live_streams = self.tails.iter().filter(|tail| tail.is_live()).count();
+        step.segments = self.tails.iter().map(Tail::segments).sum();
+        step.unresolved = unresolved.len();
+        step.unresolved_age = unresolved.first().map_or(0, |oldest| now.micros().saturating_sub(oldest.ingested_at.micros()).max(0));
+        step.signed = self.signed;
+        Ok(step)
+    }
+
+    /// Records events of the agent's own, and signs them.
+    ///
+    /// # Errors
+    /// As [`Ingester::step`].
+    pub(crate) fn record_own(&mut self, events: &[OwnEvent], now: Timestamp) -> Result<(), IngestError> {
+        let mut batch = self.file.begin()?;
+        for event in events {
+            event.append(&mut batch, &self.source, now)?;
+        }
+        batch.commit()?;
+        self.sign()
+    }
+
+    /// Ends in order: the trail file alone is the trail afterwards.
+    ///
+    /// # Errors
+    /// [`IngestError::Trail`]: a reader keeps the log, which does no harm.
+    pub(crate) fn close(self) -> Result<(), IngestError> {
+        let Self { file, signer, .. } = self;
+        drop(signer);
+        Ok(file.fold_log()?)
+    }
+
+    /// Takes in streams that are new. One stream belongs to one service: a copy of its folder under another one is not read,
+    /// or its events would be recorded twice.
+    fn discover(&mut self) -> Result<(), IngestError> {
+        let path = self.dir.journal();
+        let Discovery { folders, mut strays } = discover(&path).map_err(|error| IngestError::File { path, error })?;
+        let mut known: HashMap<StreamId, PathBuf> = self.tails.iter().map(|tail| (tail.stream(), tail.path().to_owned())).collect();
+        for folder in folders {
+            let is_elsewhere = self.file.service(folder.stream).is_some_and(|service| service != folder.service);
+            match known.get(&folder.stream) {
+                Some(path) if *path == folder.path => {}
+                None if !is_elsewhere => {
+                    known.insert(folder.stream, folder.path.clone());
+                    let next_sequence = self.file.next_sequence(folder.stream);
+                    self.tails.push(Tail::new(folder, next_sequence));
+                }
+                _ => strays.push(Stray { path: folder.path, reason: "its stream is known under another service" }),
+            }
+        }
+        self.strays.warn(strays);
+        Ok(())
+    }
+
+    /// Reads one batch, and how many streams could not be read. Streams take turns at being first.
+    fn read(&mut self) -> (Vec<(StreamId, String, Vec<Found>)>, usize) {
+        let mut budget = Budget { frames: BATCH_FRAMES, bytes: BATCH_BYTES };
+        let (mut batch, mut unreadable) = (Vec::new(), 0);
+        if !self.tails.is_empty() {
+            self.tails.rotate_left(1);
+        }
+        for tail in &mut self.tails {
+            let mut found = Vec::new();
+            if let Err(error) = tail.read(&mut found, &mut budget) {
+                tail.warn_once(&error);
+                unreadable += 1;
+            }
+            if !found.is_empty() {
+                batch.push((tail.stream(), tail.service().to_owned(), found));
+            }
+        }
+        (batch, unreadable)
+    }
+
+    /// Intents that have waited long enough. One whose stream has not been read to its end may still find its outcome there.
+    fn overdue(&self, unresolved: &[Unresolved], now: Timestamp) -> Vec<Unresolved> {
+        let behind: HashSet<StreamId> = self.tails.iter().filter(|tail| tail.is_behind()).map(Tail::stream).collect();
+        let read = unresolved.iter().filter(|intent| !behind.contains(&intent.stream));
+        read.filter(|intent| self.deadlines.is_overdue(intent, self.dead_since.get(&intent.stream).copied(), now)).copied().collect()
+    }
+
+    /// Notes which streams with pending intents have ended by now, and forgets those that wait for nothing.
+    fn note_the_dead(&mut self, unresolved: &[Unresolved], now: Timestamp) {
+        let waiting: HashSet<StreamId> = unresolved.iter().map(|intent| intent.stream).collect();
+        let unfinished: HashSet<StreamId> = self.tails.iter().filter(|tail| !tail.has_ended()).map(Tail::stream).collect();
+        self.dead_since.retain(|stream, _| waiting.contains(stream));
+        for stream in waiting.difference(&unfinished) {
+            self.dead_since.entry(*stream).or_insert(now);
+        }
+    }
+
+    fn apply(&mut self, found: &[(StreamId, String, Vec<Found>)], overdue: &[Unresolved], now: Timestamp) -> Result<Counts, IngestError> {
+        let mut batch = self.file.begin()?;
+        let quarantine = self.dir.quarantine();
+        let mut apply = Apply { batch: &mut batch, source: &self.source, quarantine: &quarantine, now, counts: Counts::default() };
+        for (stream, service, found) in found {
+            for found in found {
+                apply.found(*stream, service, found)?;
+            }
+        }
+        for intent in overdue {
+            // Its outcome may be in this very batch.
+            if let Some(pending) = apply.batch.pending(intent.intent)? {
+                apply.doubt(&pending)?;
+            }
+        }
+        let counts = apply.counts;
+        let expired = batch.expire_orphans(self.deadlines.orphans_before(now))?;
+        if expired > 0 {
+            tracing::warn!(expired, "outcomes whose intent never came were given up");
+        }
+        batch.commit()?;
+        Ok(counts)
+    }
+
+    fn sign(&mut self) -> Result<(), IngestError> {
+        let head = self.signer.verify()?;
+        self.signed = self.signer.sign(head)?;
+        Ok(())
+    }
+
+    /// Deletes what has been ingested and signed. What cannot be deleted is tried again, and passed over at the next start.
+    fn delete_consumed(&mut self) {
+        for tail in &mut self.tails {
+            if let Err(error) = tail.delete_consumed() {
+                tail.warn_once(&error);
+            }
+        }
+        self.tails.retain(|tail| !tail.is_gone());
+    }
+}

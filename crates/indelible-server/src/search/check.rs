@@ -1,0 +1,49 @@
+//! Whether one stored record agrees with itself.
+
+use indelible_core::{LeafEntry, commitment, leaf_hash};
+
+use super::StoredRecord;
+
+/// What a record's leaf says, and whether body, leaf hash and search columns agree with it.
+///
+/// Whether the tree contains the leaf is for `indelible verify` to say.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// The leaf entry, where it can be read.
+    pub(crate) entry: Option<LeafEntry>,
+    /// Whether salt and body give the commitment in the entry.
+    pub(crate) body_matches: bool,
+    /// Whether the entry gives the leaf hash that is stored beside it.
+    pub(crate) leaf_hash_matches: bool,
+    verdict_matches: bool,
+}
+
+impl Check {
+    pub(crate) fn of(record: &StoredRecord) -> Self {
+        let entry = LeafEntry::decode(&record.entry).ok();
+        let committed = entry.as_ref().map(|entry| entry.commitment);
+        let salt: Option<&[u8; 32]> = record.salt.as_slice().try_into().ok();
+        Self {
+            body_matches: salt.is_some_and(|salt| Some(commitment(salt, &record.hit.body)) == committed),
+            leaf_hash_matches: leaf_hash(&record.entry).as_bytes().as_slice() == record.leaf_hash,
+            verdict_matches: entry.as_ref().is_some_and(|entry| entry.verdict.as_str() == record.hit.verdict),
+            entry,
+        }
+    }
+
+    /// Whether everything agrees.
+    pub(crate) fn holds(&self) -> bool {
+        self.body_matches && self.leaf_hash_matches && self.verdict_matches
+    }
+
+    /// The result in words.
+    pub(crate) fn sentence(&self) -> &'static str {
+        match self {
+            Self { entry: None, .. } => "TAMPERED: the leaf entry cannot be read",
+            Self { body_matches: false, .. } => "TAMPERED: the body is not what the leaf commits to",
+            Self { leaf_hash_matches: false, .. } => "TAMPERED: the leaf entry is not what its hash was made of",
+            Self { verdict_matches: false, .. } => "TAMPERED: search shows another verdict than the leaf",
+            _ => "the body is what the leaf commits to; `indelible verify` checks the tree",
+        }
+    }
+}

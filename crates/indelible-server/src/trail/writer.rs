@@ -1,0 +1,405 @@
+//! The one writer of the open trail file: everything that belongs together goes into one transaction.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use indelible_core::{EventId, Frontier, Hash, IntentId, LeafEntry, StreamId, Timestamp, Verdict, commitment};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{Derived, TrailError, check_state, check_tree, read_batch, rows, schema, state_digest};
+use crate::keys::TrailKey;
+
+/// Offset of the evidence code in an INTENT's payload (docs/format.md, "Frame").
+const EVIDENCE_OFFSET: i64 = 16;
+const EVIDENCE_MARKER: u8 = 1;
+
+/// How far a stream has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamRow {
+    /// Service that the stream belongs to.
+    pub(crate) service: String,
+    /// The high-water: the first sequence that has not been ingested.
+    pub(crate) next_sequence: u64,
+    /// Leaves that the stream has.
+    pub(crate) next_stream_index: u64,
+}
+
+/// An INTENT or OUTCOME that waits for the other, with the frame's payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) intent: IntentId,
+    pub(crate) stream: StreamId,
+    pub(crate) sequence: u64,
+    pub(crate) ingested_at: Timestamp,
+    pub(crate) in_doubt: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A pending intent without its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    pub(crate) intent: IntentId,
+    pub(crate) stream: StreamId,
+    pub(crate) ingested_at: Timestamp,
+    /// Whether a row in the application's database can tell what became of it.
+    pub(crate) has_marker: bool,
+}
+
+/// What becomes one record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewRecord<'a> {
+    pub(crate) event: EventId,
+    pub(crate) stream: StreamId,
+    pub(crate) sequence: u64,
+    pub(crate) item: u32,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) received_at: Timestamp,
+    pub(crate) verdict: Verdict,
+    pub(crate) body: &'a [u8],
+}
+
+/// The trail file that is open for writing, with the head and the high-waters in memory as they were last committed.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    connection: Connection,
+    head: Frontier,
+    streams: HashMap<StreamId, StreamRow>,
+    /// Digest of the state as the newest batch left it.
+    state: Hash,
+    /// SQLite's count of what others wrote; it moves only when somebody does.
+    data_version: i64,
+    key: Arc<TrailKey>,
+}
+
+impl OpenFile {
+    /// Opens a trail file. The caller holds the agent's lock.
+    ///
+    /// # Errors
+    /// - [`TrailError::Version`]: not a trail file that we can write.
+    /// - [`TrailError::Changed`], [`TrailError::Root`], [`TrailError::Damaged`]: it is not as its newest batch left it.
+    pub(crate) fn open(path: &Path, key: Arc<TrailKey>) -> Result<Self, TrailError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        schema::check_version(&connection)?;
+        schema::check_schema(&connection)?;
+        schema::configure_writer(&connection)?;
+        schema::check_meta(&connection, &key.origin)?;
+        let head = read_head(&connection)?;
+        let batch = read_batch(&connection, &key.signing.verifier())?;
+        check_tree(&batch, &head)?;
+        check_state(&batch, state_digest(&connection)?)?;
+        let streams = read_streams(&connection)?;
+        let data_version = data_version(&connection)?;
+        Ok(Self { connection, head, streams, state: batch.state, data_version, key })
+    }
+
+    /// The first sequence of this stream that has not been ingested; 1 for a stream that is not known.
+    pub(crate) fn next_sequence(&self, stream: StreamId) -> u64 {
+        self.streams.get(&stream).map_or(1, |row| row.next_sequence)
+    }
+
+    /// The service of a stream that is known.
+    pub(crate) fn service(&self, stream: StreamId) -> Option<&str> {
+        self.streams.get(&stream).map(|row| row.service.as_str())
+    }
+
+    /// Pending intents for which no leaf has been made yet, the oldest first.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: a row cannot be read.
+    pub(crate) fn unresolved(&self) -> Result<Vec<Unresolved>, TrailError> {
+        let select =
+            "SELECT intent, stream, ingested_at, substr(payload, ?1, 1) FROM pending WHERE in_doubt = 0 ORDER BY ingested_at, intent";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let mut rows = statement.query([EVIDENCE_OFFSET + 1])?;
+        let mut unresolved = Vec::new();
+        while let Some(row) = rows.next()? {
+            let [evidence] = rows::array(row, 3, "pending.payload")?;
+            unresolved.push(Unresolved {
+                intent: IntentId::from_bytes(rows::array(row, 0, "pending.intent")?),
+                stream: StreamId::from_bytes(rows::array(row, 1, "pending.stream")?),
+                ingested_at: Timestamp::from_micros(row.get(2)?),
+                has_marker: evidence == EVIDENCE_MARKER,
+            });
+        }
+        Ok(unresolved)
+    }
+
+    /// Begins a batch. Nothing of it is there until [`Batch::commit`] returns.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`]: another writer holds the file, or the disk refuses.
+    /// - [`TrailError::Changed`]: somebody else has written into the file since it was opened.
+    pub(crate) fn begin(&mut self) -> Result<Batch<'_>, TrailError> {
+        let transaction = Transaction::new(&mut self.connection, TransactionBehavior::Immediate)?;
+        if data_version(&transaction)? != self.data_version {
+            return Err(TrailError::Changed { place: "while the agent was running" });
+        }
+        Ok(Batch {
+            transaction,
+            head: self.head.clone(),
+            touched: HashMap::new(),
+            committed_head: &mut self.head,
+            streams: &mut self.streams,
+            state: &mut self.state,
+            key: &self.key,
+        })
+    }
+
+    /// Moves the write-ahead log into the file, so that the file alone is the trail.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`]: a reader keeps the log; it is moved at the next start.
+    pub(crate) fn fold_log(&self) -> Result<(), TrailError> {
+        self.connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// One transaction: records, head, high-waters and what waits.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    transaction: Transaction<'a>,
+    head: Frontier,
+    touched: HashMap<StreamId, StreamRow>,
+    committed_head: &'a mut Frontier,
+    streams: &'a mut HashMap<StreamId, StreamRow>,
+    state: &'a mut Hash,
+    key: &'a TrailKey,
+}
+
+const SELECT_PENDING: &str = "SELECT intent, stream, sequence, ingested_at, payload, in_doubt FROM pending";
+
+impl Batch<'_> {
+    /// Appends one record: body, salt, leaf, tree and search columns.
+    ///
+    /// # Errors
+    /// - [`TrailError::Random`], [`TrailError::Sqlite`]: the batch must be dropped.
+    pub(crate) fn append(&mut self, service: &str, record: &NewRecord<'_>) -> Result<(), TrailError> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(TrailError::Random)?;
+        let leaf_index = self.head.size();
+        let row = self.stream(record.stream, service);
+        let stream_index = row.next_stream_index;
+        row.next_stream_index += 1;
+        let entry = LeafEntry {
+            event: record.event,
+            stream: record.stream,
+            stream_index,
+            sequence: record.sequence,
+            item: record.item,
+            recorded_at: record.recorded_at,
+            received_at: record.received_at,
+            verdict: record.verdict,
+            commitment: commitment(&salt, record.body),
+        };
+        let leaf = entry.hash();
+        self.head.push(leaf);
+        self.insert_record(leaf_index, &entry, &leaf, &salt, record.body)?;
+        self.insert_event(leaf_index, &entry, &Derived::from_body(record.body))
+    }
+
+    fn insert_record(&self, leaf_index: u64, entry: &LeafEntry, leaf: &Hash, salt: &[u8; 32], body: &[u8]) -> Result<(), TrailError> {
+        let insert = "INSERT INTO record (leaf_index, entry, leaf_hash, salt, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let mut statement = self.transaction.prepare_cached(insert)?;
+        statement.execute(params![rows::stored(leaf_index), entry.encode(), leaf.as_bytes(), salt, body])?;
+        Ok(())
+    }
+
+    fn insert_event(&self, leaf_index: u64, entry: &LeafEntry, derived: &Derived) -> Result<(), TrailError> {
+        let insert = "INSERT INTO event (leaf_index, event_id, occurred_at, recorded_at, received_at, kind, action, outcome, verdict, actor_type, \
+                      actor_id, actor_label, resource_type, resource_id, request_id, service, status) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+        let mut statement = self.transaction.prepare_cached(insert)?;
+        statement.execute(params![
+            rows::stored(leaf_index),
+            entry.event.as_bytes(),
+            derived.occurred_at,
+            entry.recorded_at.micros(),
+            entry.received_at.micros(),
+            derived.kind,
+            derived.action,
+            derived.outcome,
+            entry.verdict.as_str(),
+            derived.actor_type,
+            derived.actor_id,
+            derived.actor_label,
+            derived.resource_type,
+            derived.resource_id,
+            derived.request_id,
+            derived.service,
+            derived.status,
+        ])?;
+        Ok(())
+    }
+
+    /// The first sequence of this stream that has not been ingested, this batch included.
+    pub(crate) fn next_sequence(&self, stream: StreamId) -> u64 {
+        self.touched.get(&stream).or_else(|| self.streams.get(&stream)).map_or(1, |row| row.next_sequence)
+    }
+
+    /// Moves the high-water of a stream.
+    pub(crate) fn set_next_sequence(&mut self, stream: StreamId, service: &str, next_sequence: u64) {
+        self.stream(stream, service).next_sequence = next_sequence;
+    }
+
+    fn stream(&mut self, stream: StreamId, service: &str) -> &mut StreamRow {
+        let known = &*self.streams;
+        self.touched.entry(stream).or_insert_with(|| {
+            known.get(&stream).cloned().unwrap_or_else(|| StreamRow { service: service.to_owned(), next_sequence: 1, next_stream_index: 0 })
+        })
+    }
+
+    /// Service of a stream that was seen before.
+    pub(crate) fn service(&self, stream: StreamId) -> Option<String> {
+        self.touched.get(&stream).or_else(|| self.streams.get(&stream)).map(|row| row.service.clone())
+    }
+
+    /// The pending intent of this id.
+    pub(crate) fn pending(&self, intent: IntentId) -> Result<Option<Waiting>, TrailError> {
+        self.one_waiting(&format!("{SELECT_PENDING} WHERE intent = ?1"), intent)
+    }
+
+    /// Keeps an intent until its outcome comes. `false`: one of the same id is kept already and stays.
+    pub(crate) fn insert_pending(&self, row: &Waiting) -> Result<bool, TrailError> {
+        let insert =
+            "INSERT OR IGNORE INTO pending (intent, stream, sequence, ingested_at, in_doubt, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let inserted = self.transaction.prepare_cached(insert)?.execute(params![
+            row.intent.as_bytes(),
+            row.stream.as_bytes(),
+            rows::stored(row.sequence),
+            row.ingested_at.micros(),
+            row.in_doubt,
+            row.payload
+        ])?;
+        Ok(inserted == 1)
+    }
+
+    /// Notes that an intent has its leaves, in doubt. `payload` is the INTENT's with empty bodies: they are in the leaves' records now.
+    pub(crate) fn set_in_doubt(&self, intent: IntentId, payload: &[u8]) -> Result<(), TrailError> {
+        let update = "UPDATE pending SET in_doubt = 1, payload = ?2 WHERE intent = ?1";
+        self.transaction.prepare_cached(update)?.execute(params![intent.as_bytes(), payload])?;
+        Ok(())
+    }
+
+    /// Forgets an intent that is resolved.
+    pub(crate) fn remove_pending(&self, intent: IntentId) -> Result<(), TrailError> {
+        self.transaction.prepare_cached("DELETE FROM pending WHERE intent = ?1")?.execute([intent.as_bytes()])?;
+        Ok(())
+    }
+
+    /// The outcome that came before its intent.
+    pub(crate) fn orphan(&self, intent: IntentId) -> Result<Option<Waiting>, TrailError> {
+        self.one_waiting("SELECT intent, stream, sequence, ingested_at, payload, 0 FROM orphan_outcome WHERE intent = ?1", intent)
+    }
+
+    /// Keeps an outcome until its intent comes. The first of several stays.
+    pub(crate) fn insert_orphan(&self, row: &Waiting) -> Result<(), TrailError> {
+        let insert = "INSERT OR IGNORE INTO orphan_outcome (intent, stream, sequence, ingested_at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.transaction.prepare_cached(insert)?.execute(params![
+            row.intent.as_bytes(),
+            row.stream.as_bytes(),
+            rows::stored(row.sequence),
+            row.ingested_at.micros(),
+            row.payload
+        ])?;
+        Ok(())
+    }
+
+    /// Forgets an outcome whose intent has come.
+    pub(crate) fn remove_orphan(&self, intent: IntentId) -> Result<(), TrailError> {
+        self.transaction.prepare_cached("DELETE FROM orphan_outcome WHERE intent = ?1")?.execute([intent.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Forgets outcomes that waited in vain since before `ingested_before`; returns how many.
+    pub(crate) fn expire_orphans(&self, ingested_before: Timestamp) -> Result<usize, TrailError> {
+        let delete = "DELETE FROM orphan_outcome WHERE ingested_at < ?1";
+        Ok(self.transaction.prepare_cached(delete)?.execute([ingested_before.micros()])?)
+    }
+
+    fn one_waiting(&self, select: &str, intent: IntentId) -> Result<Option<Waiting>, TrailError> {
+        let mut statement = self.transaction.prepare_cached(select)?;
+        let mut rows = statement.query([intent.as_bytes()])?;
+        rows.next()?.map(waiting).transpose()
+    }
+
+    /// Signs what the batch leaves behind and makes it durable, all of it or nothing.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: nothing of the batch is in the trail.
+    pub(crate) fn commit(self) -> Result<(), TrailError> {
+        let upsert = "INSERT INTO stream (stream, service, next_sequence, next_stream_index) VALUES (?1, ?2, ?3, ?4) \
+                      ON CONFLICT (stream) DO UPDATE SET next_sequence = excluded.next_sequence, next_stream_index = excluded.next_stream_index";
+        for (stream, row) in &self.touched {
+            let values = params![stream.as_bytes(), row.service, rows::stored(row.next_sequence), rows::stored(row.next_stream_index)];
+            self.transaction.prepare_cached(upsert)?.execute(values)?;
+        }
+        let update = "UPDATE head SET tree_size = ?1, root_hash = ?2, frontier = ?3, batch = ?4 WHERE id = 1";
+        let root_hash = self.head.root();
+        let state = state_digest(&self.transaction)?;
+        let batch = self.key.sign_batch(&self.head, state, *self.state);
+        let values = params![rows::stored(self.head.size()), root_hash.as_bytes(), self.head.to_bytes(), batch];
+        self.transaction.prepare_cached(update)?.execute(values)?;
+        self.transaction.commit()?;
+        *self.committed_head = self.head;
+        *self.state = state;
+        self.streams.extend(self.touched);
+        Ok(())
+    }
+}
+
+fn waiting(row: &rusqlite::Row<'_>) -> Result<Waiting, TrailError> {
+    Ok(Waiting {
+        intent: IntentId::from_bytes(rows::array(row, 0, "intent")?),
+        stream: StreamId::from_bytes(rows::array(row, 1, "stream")?),
+        sequence: rows::count(row, 2, "sequence")?,
+        ingested_at: Timestamp::from_micros(row.get(3)?),
+        payload: rows::blob(row, 4, "payload")?.to_vec(),
+        in_doubt: row.get(5)?,
+    })
+}
+
+/// Reads the head and checks that its three columns agree.
+///
+/// # Errors
+/// - [`TrailError::Damaged`], [`TrailError::Root`]: they do not.
+pub(crate) fn read_head(connection: &Connection) -> Result<Frontier, TrailError> {
+    let mut statement = connection.prepare_cached("SELECT tree_size, root_hash, frontier FROM head WHERE id = 1")?;
+    let head = statement
+        .query_row([], |row| {
+            Ok((|| {
+                let frontier = Frontier::from_bytes(rows::blob(row, 2, "head.frontier")?);
+                let frontier = frontier.map_err(|_| TrailError::Damaged { place: "head.frontier" })?;
+                Ok::<_, TrailError>((
+                    rows::count(row, 0, "head.tree_size")?,
+                    Hash::from_bytes(rows::array(row, 1, "head.root_hash")?),
+                    frontier,
+                ))
+            })())
+        })
+        .optional()?;
+    let (tree_size, root_hash, frontier) = head.ok_or(TrailError::Damaged { place: "head" })??;
+    if frontier.size() != tree_size || frontier.root() != root_hash {
+        return Err(TrailError::Root { tree_size, claim: "stored" });
+    }
+    Ok(frontier)
+}
+
+fn data_version(connection: &Connection) -> Result<i64, TrailError> {
+    Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
+}
+
+fn read_streams(connection: &Connection) -> Result<HashMap<StreamId, StreamRow>, TrailError> {
+    let mut statement = connection.prepare("SELECT stream, service, next_sequence, next_stream_index FROM stream")?;
+    let mut rows = statement.query([])?;
+    let mut streams = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let stream = StreamId::from_bytes(rows::array(row, 0, "stream.stream")?);
+        let next_sequence = rows::count(row, 2, "stream.next_sequence")?;
+        let next_stream_index = rows::count(row, 3, "stream.next_stream_index")?;
+        streams.insert(stream, StreamRow { service: row.get(1)?, next_sequence, next_stream_index });
+    }
+    Ok(streams)
+}
