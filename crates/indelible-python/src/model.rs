@@ -1,0 +1,331 @@
+//! What events about the rows of one model have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use indelible::{Action, Changes, Event, FieldName, Kind, Redactor, Resource};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::context::Context;
+use crate::event::PyEvent;
+use crate::parts;
+use crate::redactor::PyRedactor;
+use crate::types::{Sort, Types};
+use crate::values::{Expression, Unknown};
+use crate::walk::{Text, Walker};
+
+const STATEMENT_IDS_MAX: usize = 1000;
+
+/// Room made at once for the text of one value, so that few values pay for growing.
+const VALUE_BYTES: usize = 128;
+
+/// The plan of one model class: built once, used for each of its events.
+#[pyclass(frozen, module = "indelible._native")]
+pub(crate) struct Model {
+    redactor: Arc<Redactor>,
+    r#type: String,
+    create: Action,
+    update: Action,
+    delete: Action,
+    fields: Vec<Field>,
+    sensitive: bool,
+    /// Length of the last row's changes: the room that the next one's get at once.
+    changes_bytes: AtomicUsize,
+}
+
+struct Field {
+    name: FieldName,
+    masked: bool,
+    /// Whether it is the key, which the database may have yet to make.
+    key: bool,
+}
+
+/// An old or new value as far as it is known.
+enum Value<'a, 'py> {
+    Known(&'a Bound<'py, PyAny>),
+    Unknown,
+    Computed(&'a Expression),
+}
+
+impl<'a, 'py> Value<'a, 'py> {
+    fn of(value: &'a Bound<'py, PyAny>, types: &Types) -> Self {
+        if value.is_none() || types.exact(value).is_some() {
+            Self::Known(value)
+        } else if let Ok(expression) = value.cast_exact::<Expression>() {
+            Self::Computed(expression.get())
+        } else if value.cast_exact::<Unknown>().is_ok() {
+            Self::Unknown
+        } else {
+            Self::Known(value)
+        }
+    }
+}
+
+#[pymethods]
+impl Model {
+    #[new]
+    #[pyo3(signature = (redactor, *, r#type, noun, fields, masked, sensitive, key=None))]
+    fn new(
+        redactor: &Bound<'_, PyRedactor>,
+        r#type: String,
+        noun: &str,
+        fields: Vec<String>,
+        masked: Vec<bool>,
+        sensitive: bool,
+        key: Option<usize>,
+    ) -> PyResult<Self> {
+        if fields.len() != masked.len() {
+            return Err(PyValueError::new_err(format!("{} fields, but {} flags of masking", fields.len(), masked.len())));
+        }
+        let redactor = redactor.get().shared();
+        let field = |(index, (name, masked)): (usize, (String, bool))| Field {
+            masked: masked || redactor.masks_field(&name),
+            key: key == Some(index),
+            name: FieldName::new(name),
+        };
+        let fields = fields.into_iter().zip(masked).enumerate().map(field).collect();
+        let action = |verb| Action::new(&format!("{noun}.{verb}"));
+        Ok(Self {
+            redactor,
+            r#type,
+            create: action("create"),
+            update: action("update"),
+            delete: action("delete"),
+            fields,
+            sensitive,
+            changes_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    fn created(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        values: &Bound<'_, PyAny>,
+    ) -> PyResult<PyEvent> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for (field, value) in self.fields.iter().zip(values.try_iter()?) {
+            changes.created(field, &value?);
+        }
+        self.event(&self.create, context, Some((pk, label)), changes.changes)
+    }
+
+    fn updated(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        indexes: &Bound<'_, PyAny>,
+        old: &Bound<'_, PyAny>,
+        new: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<PyEvent>> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for ((index, old), new) in indexes.try_iter()?.zip(old.try_iter()?).zip(new.try_iter()?) {
+            changes.updated(self.field(&index?)?, &old?, &new?);
+        }
+        if changes.changes.is_empty() {
+            return Ok(None);
+        }
+        self.event(&self.update, context, Some((pk, label)), changes.changes).map(Some)
+    }
+
+    fn deleted(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        indexes: &Bound<'_, PyAny>,
+        old: &Bound<'_, PyAny>,
+    ) -> PyResult<PyEvent> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for (index, old) in indexes.try_iter()?.zip(old.try_iter()?) {
+            changes.deleted(self.field(&index?)?, &old?);
+        }
+        self.event(&self.delete, context, Some((pk, label)), changes.changes)
+    }
+
+    #[pyo3(signature = (context, pk, label, field, *, added=None, removed=None, exact))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
+    fn related(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        field: &str,
+        added: Option<&Bound<'_, PyAny>>,
+        removed: Option<&Bound<'_, PyAny>>,
+        exact: bool,
+    ) -> PyResult<PyEvent> {
+        let ids = |ids: Option<&Bound<'_, PyAny>>| ids.map_or_else(|| Ok(Vec::new()), |ids| parts::identifiers(ids, usize::MAX));
+        let mut changes = Changes::default();
+        changes.push_m2m(field, &ids(added)?, &ids(removed)?, exact);
+        self.event(&self.update, context, Some((pk, label)), changes)
+    }
+
+    #[pyo3(signature = (context, verb, *, count, ids, r#where, fields))]
+    fn statement(
+        &self,
+        context: &Bound<'_, Context>,
+        verb: &str,
+        count: Option<u64>,
+        ids: Option<&Bound<'_, PyAny>>,
+        r#where: Option<Text>,
+        fields: Vec<String>,
+    ) -> PyResult<PyEvent> {
+        let action = match verb {
+            "create" => &self.create,
+            "update" => &self.update,
+            "delete" => &self.delete,
+            _ => return Err(PyValueError::new_err(format!("{verb:?} is none of create, update, delete"))),
+        };
+        let ids = ids.map_or_else(|| Ok(Vec::new()), |ids| parts::identifiers(ids, STATEMENT_IDS_MAX))?;
+        let filter = r#where.map(|filter| self.redactor.text(&filter.0).into_owned());
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let mut changes = Changes::default();
+        changes.push_statement(count, &ids, filter.as_deref(), &fields);
+        self.event(action, context, None, changes)
+    }
+}
+
+impl Model {
+    fn field(&self, index: &Bound<'_, PyAny>) -> PyResult<&Field> {
+        let index: usize = index.extract()?;
+        self.fields.get(index).ok_or_else(|| PyValueError::new_err(format!("{} has no field {index}", self.r#type)))
+    }
+
+    fn event(
+        &self,
+        action: &Action,
+        context: &Bound<'_, Context>,
+        row: Option<(&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>)>,
+        changes: Changes,
+    ) -> PyResult<PyEvent> {
+        let mut resource = Resource { r#type: self.r#type.clone(), ..Resource::default() };
+        if let Some((pk, label)) = row {
+            resource.id = parts::identifier(pk)?;
+            resource.label = label.map(|label| parts::label(&self.redactor, label)).transpose()?;
+        }
+        self.changes_bytes.store(changes.len(), Ordering::Relaxed);
+        let mut event = Event::of(Kind::Change, action.clone());
+        context.get().apply(&mut event, Vec::new());
+        event.resource = Some(resource);
+        event.changes = changes;
+        event.sensitive = self.sensitive;
+        Ok(PyEvent::new(event))
+    }
+}
+
+/// Collects the changes of one row; text is written into two buffers that are used again for each field.
+struct FieldChanges<'a> {
+    types: &'static Types,
+    redacting: Walker<'a>,
+    plain: Walker<'static>,
+    old: String,
+    new: String,
+    changes: Changes,
+}
+
+impl<'a> FieldChanges<'a> {
+    fn new(model: &'a Model, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            types: Types::get(py)?,
+            redacting: Walker::redacting(py, &model.redactor)?,
+            plain: Walker::plain(py)?,
+            old: String::with_capacity(VALUE_BYTES),
+            new: String::with_capacity(VALUE_BYTES),
+            changes: Changes::with_capacity(model.changes_bytes.load(Ordering::Relaxed)),
+        })
+    }
+
+    fn created(&mut self, field: &Field, value: &Bound<'_, PyAny>) {
+        if field.masked {
+            return self.changes.push_masked(field.name.as_str());
+        }
+        if field.key && value.is_none() {
+            return self.changes.push_pending_key(field.name.as_str());
+        }
+        match Value::of(value, self.types) {
+            Value::Known(value) => self.changes.push_created(&field.name, |out| self.redacting.push(value, out)),
+            Value::Unknown => self.changes.push_created_unknown(field.name.as_str(), None),
+            Value::Computed(expression) => self.changes.push_created_unknown(field.name.as_str(), Some(expression.as_str())),
+        }
+    }
+
+    fn deleted(&mut self, field: &Field, value: &Bound<'_, PyAny>) {
+        if field.masked {
+            return self.changes.push_masked(field.name.as_str());
+        }
+        match Value::of(value, self.types) {
+            Value::Known(value) => {
+                self.encode_old(value);
+                self.changes.push_values(field.name.as_str(), Some(&self.old), None);
+            }
+            Value::Unknown | Value::Computed(_) => self.changes.push_old_unknown(field.name.as_str(), None),
+        }
+    }
+
+    fn updated(&mut self, field: &Field, old: &Bound<'_, PyAny>, new: &Bound<'_, PyAny>) {
+        let (old, new) = (Value::of(old, self.types), Value::of(new, self.types));
+        if let (Value::Known(old), Value::Known(new)) = (&old, &new)
+            && self.same(old, new)
+        {
+            return;
+        }
+        if field.masked {
+            return self.changes.push_masked(field.name.as_str());
+        }
+        let old = match old {
+            Value::Known(old) => {
+                self.encode_old(old);
+                Some(self.old.as_str())
+            }
+            Value::Unknown | Value::Computed(_) => None,
+        };
+        let expression = match new {
+            Value::Known(new) => return self.updated_to(field, old.is_some(), new),
+            Value::Unknown => None,
+            Value::Computed(expression) => Some(expression.as_str()),
+        };
+        self.changes.push_new_unknown(field.name.as_str(), old, expression);
+    }
+
+    /// The new value is known and differs from the old one, which stands in its buffer if it is known.
+    fn updated_to(&mut self, field: &Field, old_known: bool, new: &Bound<'_, PyAny>) {
+        self.encode_new(new);
+        if !old_known {
+            self.changes.push_old_unknown(field.name.as_str(), Some(&self.new));
+        } else if self.old == self.new {
+            // They differ only in what is masked; that much may be said.
+            self.changes.push_masked(field.name.as_str());
+        } else {
+            self.changes.push_values(field.name.as_str(), Some(&self.old), Some(&self.new));
+        }
+    }
+
+    fn same(&mut self, old: &Bound<'_, PyAny>, new: &Bound<'_, PyAny>) -> bool {
+        if old.is(new) {
+            return true;
+        }
+        if old.get_type_ptr() == new.get_type_ptr() && self.types.exact(old).is_some_and(Sort::compares_by_value) {
+            // Decimals of other precision and times of other zones can be the same value. Comparing a signalling NaN raises.
+            return old.eq(new).unwrap_or(false);
+        }
+        self.old.clear();
+        self.new.clear();
+        self.plain.push(old, &mut self.old);
+        self.plain.push(new, &mut self.new);
+        self.old == self.new
+    }
+
+    fn encode_old(&mut self, value: &Bound<'_, PyAny>) {
+        self.old.clear();
+        self.redacting.push(value, &mut self.old);
+    }
+
+    fn encode_new(&mut self, value: &Bound<'_, PyAny>) {
+        self.new.clear();
+        self.redacting.push(value, &mut self.new);
+    }
+}

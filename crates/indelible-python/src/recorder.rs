@@ -1,0 +1,337 @@
+//! The journal of this process, its transactions and intents, as Python objects.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indelible::{Config, Durability, ErrorInfo, Event, KeepRolledBack, Kind, Limits, OnFailure, Outcome, Redactor, Request, Timestamp};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::context::Context;
+use crate::errors;
+use crate::event::PyEvent;
+use crate::parts;
+use crate::recorded::Answers;
+use crate::redactor::PyRedactor;
+use crate::walk::Text;
+
+/// Who is told that an event was lost, so that it can be logged.
+#[derive(Clone)]
+struct LossListener(Option<Arc<Py<PyAny>>>);
+
+impl LossListener {
+    /// Called on the way back from a call into the journal. What the listener raises is printed, never passed on.
+    fn tell(&self, py: Python<'_>, recorder: &indelible::Recorder) {
+        if let Some(listener) = &self.0
+            && let Err(error) = listener.call1(py, (recorder.health().last_error,))
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+}
+
+/// Records for all threads of this process.
+#[pyclass(frozen, name = "Recorder", module = "indelible._native")]
+pub(crate) struct PyRecorder {
+    recorder: indelible::Recorder,
+    redactor: Arc<Redactor>,
+    waits: bool,
+    required: bool,
+    on_loss: LossListener,
+}
+
+#[pymethods]
+impl PyRecorder {
+    #[new]
+    #[pyo3(signature = (
+        redactor, *, data_dir, service, environment="", version="", process_kind="web",
+        durability="buffered", on_failure="standard", keep_rolled_back="sensitive", limits=None, on_loss=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
+    fn new(
+        redactor: &Bound<'_, PyRedactor>,
+        data_dir: PathBuf,
+        service: String,
+        environment: &str,
+        version: &str,
+        process_kind: &str,
+        durability: &str,
+        on_failure: &str,
+        keep_rolled_back: &str,
+        limits: Option<&Bound<'_, PyDict>>,
+        on_loss: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let config = Config {
+            environment: environment.to_owned(),
+            version: version.to_owned(),
+            process_kind: process_kind.to_owned(),
+            durability: choice(durability, &[("buffered", Durability::Buffered), ("synced", Durability::Synced)])?,
+            on_failure: choice(
+                on_failure,
+                &[("required", OnFailure::Required), ("standard", OnFailure::Standard), ("best_effort", OnFailure::BestEffort)],
+            )?,
+            keep_rolled_back: choice(
+                keep_rolled_back,
+                &[("sensitive", KeepRolledBack::Sensitive), ("all", KeepRolledBack::All), ("none", KeepRolledBack::None)],
+            )?,
+            limits: limits.map(self::limits).transpose()?.unwrap_or_default(),
+            ..Config::new(data_dir, service)
+        };
+        let required = config.on_failure == OnFailure::Required;
+        let waits = required || config.durability == Durability::Synced;
+        let recorder = indelible::Recorder::open(config).map_err(|error| errors::not_opened(&error))?;
+        Ok(Self { recorder, redactor: redactor.get().shared(), waits, required, on_loss: LossListener(on_loss.map(Arc::new)) })
+    }
+
+    #[pyo3(signature = (
+        context, kind, action, outcome="success", *, resource=None, changes=None, request=None, error=None, reason=None, meta=None,
+        occurred_at_us=None, notes=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
+    fn event(
+        &self,
+        context: &Bound<'_, Context>,
+        kind: &str,
+        action: Text,
+        outcome: &str,
+        resource: Option<&Bound<'_, PyAny>>,
+        changes: Option<&Bound<'_, PyAny>>,
+        request: Option<&Bound<'_, PyAny>>,
+        error: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        reason: Option<&Bound<'_, PyAny>>,
+        meta: Option<&Bound<'_, PyAny>>,
+        occurred_at_us: Option<i64>,
+        notes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyEvent> {
+        let redactor = &*self.redactor;
+        let kind = Kind::from_name(kind).ok_or_else(|| PyValueError::new_err(format!("{kind:?} is no kind of event")))?;
+        let mut event = Event::new(kind, &action.0);
+        let meta = meta.map(|meta| parts::named_values(redactor, meta)).transpose()?.unwrap_or_default();
+        context.get().apply(&mut event, meta);
+        event.outcome = Outcome::from_name(outcome).ok_or_else(|| PyValueError::new_err(format!("{outcome:?} is no outcome")))?;
+        event.occurred_at = occurred_at_us.map(Timestamp::from_micros);
+        event.resource = resource.map(|resource| parts::resource(redactor, resource)).transpose()?;
+        if let Some(changes) = changes {
+            event.changes = parts::changes(redactor, changes)?;
+        }
+        if let Some(request) = request {
+            let request = parts::request(redactor, request)?;
+            let known = event.request.take().and_then(|known| known.id);
+            event.request = Some(Request { id: request.id.or(known), ..request });
+        }
+        if let Some((r#type, message)) = error {
+            event.error = Some(ErrorInfo { r#type: parts::text(&r#type)?, message: parts::redacted_text(redactor, &message)? });
+        }
+        if let Some(reason) = reason {
+            event.reason = Some(parts::redacted_text(redactor, reason)?);
+        }
+        if let Some(notes) = notes {
+            event.notes.extend(parts::texts(notes)?);
+        }
+        Ok(PyEvent::new(event))
+    }
+
+    fn record<'py>(&self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
+        let event = event.get().take()?;
+        let recorded = self.waiting(py, || self.recorder.record(event));
+        if recorded == indelible::Recorded::Lost {
+            if self.required {
+                return Err(errors::lost(&self.recorder.health()));
+            }
+            self.on_loss.tell(py, &self.recorder);
+        }
+        Answers::get(py)?.answer(py, recorded)
+    }
+
+    fn transaction(&self, alias: &str) -> PyTransaction {
+        let (recorder, on_loss) = (self.recorder.clone(), self.on_loss.clone());
+        PyTransaction {
+            transaction: recorder.transaction(alias),
+            recorder,
+            redactor: Arc::clone(&self.redactor),
+            waits: self.waits,
+            on_loss,
+        }
+    }
+
+    fn intent(&self, py: Python<'_>, alias: &str, events: &Bound<'_, PyAny>) -> PyResult<PyIntent> {
+        let mut taken = Vec::with_capacity(events.len()?);
+        for event in events.try_iter()? {
+            taken.push(event?.cast::<PyEvent>()?.get().take()?);
+        }
+        let intent = self.waiting(py, || self.recorder.intent(alias, taken)).map_err(|refused| errors::refused(&refused))?;
+        if intent.recorded() == indelible::Recorded::Lost && !intent.is_empty() {
+            self.on_loss.tell(py, &self.recorder);
+        }
+        Ok(PyIntent::new(intent, &self.redactor))
+    }
+
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let health = self.recorder.health();
+        let report = PyDict::new(py);
+        report.set_item("stream", health.stream.map(|stream| stream.to_string()))?;
+        report.set_item("sequence", health.sequence)?;
+        report.set_item("bytes", health.bytes)?;
+        report.set_item("lost", health.lost)?;
+        report.set_item("degraded", health.degraded)?;
+        report.set_item("last_error", health.last_error)?;
+        Ok(report)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.recorder.close()).map_err(|error| errors::not_closed(&error))
+    }
+
+    fn after_fork_in_child(&self) {
+        self.recorder.after_fork_in_child();
+    }
+
+    #[getter]
+    fn stream(&self) -> Option<String> {
+        self.recorder.health().stream.map(|stream| stream.to_string())
+    }
+}
+
+impl PyRecorder {
+    /// Lets other threads run Python where the journal may make this one wait; elsewhere that would cost more than the append.
+    fn waiting<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+        if self.waits { py.detach(work) } else { work() }
+    }
+}
+
+/// The events held for one open transaction of one database connection.
+///
+/// Borrowed for the length of a call: a second thread gets an exception, where a lock could be inherited locked by a forked child.
+#[pyclass(name = "Transaction", module = "indelible._native")]
+pub(crate) struct PyTransaction {
+    transaction: indelible::Transaction,
+    recorder: indelible::Recorder,
+    redactor: Arc<Redactor>,
+    waits: bool,
+    on_loss: LossListener,
+}
+
+#[pymethods]
+impl PyTransaction {
+    fn hold<'py>(&mut self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
+        let recorded = self.transaction.record(event.get().take()?);
+        Answers::get(py)?.answer(py, recorded)
+    }
+
+    fn savepoint(&mut self, sid: &str) {
+        self.transaction.savepoint(sid);
+    }
+
+    fn release(&mut self, sid: &str) {
+        self.transaction.release(sid);
+    }
+
+    fn rollback_to(&mut self, sid: &str) {
+        self.transaction.rollback_to(sid);
+    }
+
+    fn prepare(&mut self, py: Python<'_>) -> PyResult<Option<PyIntent>> {
+        let transaction = &mut self.transaction;
+        let intent = if self.waits { py.detach(|| transaction.prepare()) } else { transaction.prepare() };
+        let intent = intent.map_err(|refused| errors::refused(&refused))?;
+        if intent.as_ref().is_some_and(|intent| intent.recorded() == indelible::Recorded::Lost) {
+            self.on_loss.tell(py, &self.recorder);
+        }
+        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor)))
+    }
+
+    fn rollback(&mut self) {
+        self.transaction.rollback();
+    }
+
+    fn __len__(&self) -> usize {
+        self.transaction.len()
+    }
+}
+
+/// Events that stand in the journal and wait for the answer of the database.
+#[pyclass(frozen, name = "Intent", module = "indelible._native")]
+pub(crate) struct PyIntent {
+    intent: Mutex<Option<indelible::Intent>>,
+    redactor: Arc<Redactor>,
+}
+
+impl PyIntent {
+    fn new(intent: indelible::Intent, redactor: &Arc<Redactor>) -> Self {
+        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor) }
+    }
+
+    fn take(&self) -> Option<indelible::Intent> {
+        self.intent.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[pymethods]
+impl PyIntent {
+    #[pyo3(signature = (events=None))]
+    fn committed(&self, events: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let bodies = events.map(final_events).transpose();
+        // The answer matters more than the bodies: it is written even when they cannot be used.
+        match (self.take(), &bodies) {
+            (Some(intent), Ok(Some(bodies))) => intent.committed_with(bodies),
+            (Some(intent), _) => intent.committed(),
+            (None, _) => {}
+        }
+        bodies.map(|_| ())
+    }
+
+    fn committed_keyed(&self, keys: &Bound<'_, PyAny>) -> PyResult<()> {
+        let keys = parts::keys(&self.redactor, keys);
+        match (self.take(), keys) {
+            (Some(intent), Ok(keys)) => intent.committed_keyed(keys),
+            (Some(intent), Err(error)) => {
+                intent.committed();
+                return Err(error);
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    fn rolled_back(&self) {
+        if let Some(intent) = self.take() {
+            intent.rolled_back();
+        }
+    }
+
+    fn unknown(&self) {
+        drop(self.take());
+    }
+}
+
+fn final_events(events: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Event>>> {
+    let mut taken = Vec::with_capacity(events.len()?);
+    for event in events.try_iter()? {
+        let event = event?;
+        taken.push(if event.is_none() { None } else { Some(event.cast::<PyEvent>()?.get().take()?) });
+    }
+    Ok(taken)
+}
+
+fn choice<T: Copy>(given: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    choices.iter().find(|(name, _)| *name == given).map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        PyValueError::new_err(format!("{given:?} is none of: {}", names.join(", ")))
+    })
+}
+
+fn limits(given: &Bound<'_, PyDict>) -> PyResult<Limits> {
+    let mut limits = Limits::default();
+    for (name, value) in given {
+        match name.extract::<&str>()? {
+            "event_bytes" => limits.event_bytes = value.extract()?,
+            "journal_bytes" => limits.journal_bytes = value.extract()?,
+            "segment_bytes" => limits.segment_bytes = value.extract()?,
+            "transaction_bytes" => limits.transaction_bytes = value.extract()?,
+            "transaction_events" => limits.transaction_events = value.extract()?,
+            other => return Err(PyValueError::new_err(format!("there is no limit {other:?}"))),
+        }
+    }
+    Ok(limits)
+}

@@ -1,0 +1,211 @@
+"""Recording by hand: ``record`` and ``audited``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from indelible import _context, _runtime
+from indelible._recorded import Recorded
+
+if TYPE_CHECKING:
+    from indelible import _native
+    from indelible._types import Kind, Outcome
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOST = Recorded("lost")
+
+HoldOn = Callable[[object], "_native.Transaction | None"]
+
+_hold_on: HoldOn | None = None
+
+
+def set_hold_on(hold_on: HoldOn | None) -> None:
+    """Names the function that finds the open transaction an event about a resource waits for, if any. Django sets it."""
+    global _hold_on
+    _hold_on = hold_on
+
+
+def record(
+    action: str,
+    resource: object = None,
+    *,
+    reason: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    outcome: Outcome = "success",
+    kind: Kind = "action",
+    error: BaseException | tuple[str, str] | None = None,
+    held: bool = True,
+    changes: Sequence[Mapping[str, Any]] | None = None,
+) -> Recorded:
+    """Records that something happened, with the actor and request of the moment. Sync or async, inside Django or not.
+
+    ``action`` is ``noun.verb``. ``resource`` is a model instance, a mapping with ``type`` and ``id``, or text ``"type/id"``. Inside a
+    database transaction a success is held until COMMIT and dropped by a rollback; ``held=False`` records it at once. Everything
+    that is not a success is recorded at once.
+
+    Values are redacted. A fault of ours never reaches the caller: the answer is then ``lost``, and :func:`indelible.health` counts it.
+
+    Raises:
+        Refused: with ``ON_FAILURE="required"`` when the journal does not take the event.
+
+    Example:
+        >>> indelible.record("invoice.approve", resource=invoice, reason="ticket 42", meta={"amount": amount})
+    """
+    runtime = _runtime.runtime()
+    native = runtime.native()
+    if native is None:
+        runtime.lose()
+        return LOST
+    try:
+        return _record(runtime, action, resource, reason, meta, outcome, kind, error, held, changes)
+    except native.Refused:
+        raise
+    except Exception as fault:
+        runtime.lose()
+        runtime.fault(f"record({action!r})", fault)
+        return LOST
+
+
+def _record(
+    runtime: _runtime.Runtime,
+    action: str,
+    resource: object,
+    reason: str | None,
+    meta: Mapping[str, Any] | None,
+    outcome: Outcome,
+    kind: Kind,
+    error: BaseException | tuple[str, str] | None,
+    held: bool,
+    changes: Sequence[Mapping[str, Any]] | None,
+) -> Recorded:
+    recorder = runtime.recorder()
+    context = _context.current_context()
+    if recorder is None or context is None:
+        runtime.lose()
+        return LOST
+    try:
+        event = recorder.event(
+            context,
+            kind,
+            action,
+            outcome,
+            resource=resource_of(resource),
+            changes=changes,
+            error=error_parts(error),
+            reason=reason,
+            meta=meta,
+        )
+    except Exception as fault:
+        # What was handed over cannot be read. That it happened, and who did it, is still worth keeping.
+        event = recorder.event(context, kind, action, outcome, notes=[f"details not readable: {type(fault).__qualname__}"])
+        runtime.fault(f"record({action!r})", fault)
+    transaction = None
+    if held and outcome == "success" and kind in ("action", "change") and _hold_on is not None:
+        transaction = _hold_on(resource)
+    return recorder.record(event) if transaction is None else transaction.hold(event)
+
+
+def audited(
+    action: str,
+    *,
+    resource: Callable[..., object] | None = None,
+    reason: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorates a function, sync or async: each call is recorded with outcome, error and ``meta.duration_us``.
+
+    An exception is recorded as ``failure`` with its type and redacted message (``aborted`` when it is no ``Exception``, such as a
+    cancelled task), and goes on to the caller. ``resource`` is called with the arguments of the call and names what it is about.
+
+    Example:
+        >>> @indelible.audited("report.export", resource=lambda report: report)
+        ... def export(report): ...
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        def finish(started_ns: int, error: BaseException | None, args: Any, kwargs: Any) -> None:
+            duration_us = (time.perf_counter_ns() - started_ns) // 1000
+            record(
+                action,
+                _named_resource(resource, args, kwargs),
+                reason=reason,
+                meta={**(meta or {}), "duration_us": duration_us},
+                outcome=_outcome(error),
+                error=error,
+            )
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                started_ns = time.perf_counter_ns()
+                try:
+                    answer = await function(*args, **kwargs)
+                except BaseException as error:
+                    finish(started_ns, error, args, kwargs)
+                    raise
+                finish(started_ns, None, args, kwargs)
+                return answer
+
+            return cast("Callable[P, R]", call_async)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            started_ns = time.perf_counter_ns()
+            try:
+                answer = function(*args, **kwargs)
+            except BaseException as error:
+                finish(started_ns, error, args, kwargs)
+                raise
+            finish(started_ns, None, args, kwargs)
+            return answer
+
+        return call
+
+    return decorate
+
+
+def resource_of(resource: Any) -> Mapping[str, Any] | None:
+    """The members of a resource given as a model instance, a mapping, or text ``"type/id"``; ``None`` stays ``None``."""
+    if resource is None or isinstance(resource, Mapping):
+        return resource
+    if isinstance(resource, str):
+        kind, _, key = resource.partition("/")
+        return {"type": kind, "id": key or None}
+    options = getattr(resource, "_meta", None)
+    if options is not None and hasattr(options, "label"):
+        return {"type": options.label, "id": getattr(resource, "pk", None), "label": str(resource)}
+    described = type(resource)
+    return {"type": f"{described.__module__}.{described.__qualname__}", "label": str(resource)}
+
+
+def error_parts(error: BaseException | tuple[str, str] | None) -> tuple[str, str] | None:
+    """Type and message of an error; the message is redacted when the event is made."""
+    if error is None or isinstance(error, tuple):
+        return error
+    try:
+        return type(error).__qualname__, str(error)
+    except Exception:
+        return type(error).__qualname__, "<unprintable>"
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return "success"
+    return "failure" if isinstance(error, Exception) else "aborted"
+
+
+def _named_resource(name: Callable[..., object] | None, args: Any, kwargs: Any) -> object:
+    if name is None:
+        return None
+    try:
+        return name(*args, **kwargs)
+    except Exception as error:
+        _runtime.runtime().fault("audited(resource=…)", error)
+        return None

@@ -1,0 +1,313 @@
+"""The recorder of this process: opened on first use, and done without when it cannot be opened."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from indelible._errors import IndelibleError
+
+if TYPE_CHECKING:
+    from indelible import _native
+
+logger = logging.getLogger("indelible")
+
+RETRY_AFTER_S = 5.0
+"""How long a recorder that could not be opened is left alone before the next attempt."""
+
+LOG_INTERVAL_S = 60.0
+"""How long the log is spared a second line about the same place: a fault of ours, or events that are lost."""
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """What the recorder must know; settings and environment are parsed into this by their owners."""
+
+    service: str
+    data_dir: Path
+    environment: str = ""
+    version: str = ""
+    process_kind: str = "command"
+    enabled: bool = True
+    mask_fields: Sequence[str] = ()
+    """Names masked in addition to the built-in ones."""
+    detectors: Sequence[str] | None = None
+    """Names of the value detectors, ``None``: all."""
+    actor_fields: Sequence[str] = ("id", "label")
+    """What of a user is recorded."""
+    durability: Literal["buffered", "synced"] = "buffered"
+    on_failure: Literal["required", "standard", "best_effort"] = "standard"
+    on_error: Literal["degrade", "raise"] = "degrade"
+    keep_rolled_back: Literal["sensitive", "all", "none"] = "sensitive"
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
+    """The settings of a process that has no Django: ``INDELIBLE_SERVICE``, ``INDELIBLE_DATA_DIR`` and their like.
+
+    The service defaults to the name of the program, the data directory to ``.indelible`` in the current folder if it is there,
+    otherwise to ``/var/lib/indelible``.
+
+    Raises:
+        IndelibleError: a variable has a value that is none of its choices.
+    """
+    local = Path.cwd() / ".indelible"
+    fallback = local if local.is_dir() else Path("/var/lib/indelible")
+    return RuntimeSettings(
+        service=environ.get("INDELIBLE_SERVICE") or _program_name(),
+        data_dir=Path(environ.get("INDELIBLE_DATA_DIR") or fallback),
+        environment=environ.get("INDELIBLE_ENVIRONMENT", ""),
+        version=environ.get("INDELIBLE_VERSION", ""),
+        enabled=_choice(environ, "INDELIBLE_ENABLED", {"true": True, "false": False}, default="true"),
+        durability=_choice(environ, "INDELIBLE_DURABILITY", _same("buffered", "synced"), default="buffered"),
+        on_failure=_choice(environ, "INDELIBLE_ON_FAILURE", _same("required", "standard", "best_effort"), default="standard"),
+        on_error=_choice(environ, "INDELIBLE_ON_ERROR", _same("degrade", "raise"), default="degrade"),
+        keep_rolled_back=_choice(environ, "INDELIBLE_KEEP_ROLLED_BACK", _same("sensitive", "all", "none"), default="sensitive"),
+    )
+
+
+class Runtime:
+    """One process's recorder, redactor and counts. All methods may be called from any thread."""
+
+    def __init__(self, settings: RuntimeSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._native: ModuleType | None = None
+        self._import_at = 0.0
+        self._recorder: _native.Recorder | None = None
+        self._redactor: _native.Redactor | None = None
+        self._retry_at = 0.0
+        self._problem: str | None = None
+        self._unrecorded = 0
+        self._logged_at: dict[str, float] = {}
+
+    def native(self) -> ModuleType | None:
+        """The module ``indelible._native``, or ``None`` where it is not installed or does not load."""
+        if self._native is None and self._clock() >= self._import_at:
+            # A failed import searches the disk each time: not for every event.
+            self._import_at = self._clock() + RETRY_AFTER_S
+            try:
+                from indelible import _native
+            except ImportError as error:
+                self._report(f"the native module cannot be imported ({error}); reinstall indelible")
+            else:
+                self._native = _native
+        return self._native
+
+    def redactor(self) -> _native.Redactor | None:
+        """The redactor of these settings, ``None`` without the native module."""
+        if self._redactor is None:
+            native = self.native()
+            if native is None:
+                return None
+            try:
+                self._redactor = native.Redactor(mask_fields=tuple(self.settings.mask_fields), detectors=self.settings.detectors)
+            except ValueError as error:
+                # Recording with fewer detectors than somebody asked for would store what they wanted masked.
+                self._report(f"MASK: {error}", cause=error)
+        return self._redactor
+
+    def recorder(self) -> _native.Recorder | None:
+        """The recorder, opened on the first call. ``None`` when recording is off or cannot be opened at the moment.
+
+        A failure is logged at ERROR when it appears and again when its cause changes, not for every event. The next attempt is made
+        after ``RETRY_AFTER_S``. With ``on_error="raise"`` the failure is raised.
+        """
+        if self._recorder is not None or not self.settings.enabled:
+            return self._recorder
+        opened = None
+        with self._lock:
+            if self._recorder is None and self._clock() >= self._retry_at:
+                self._retry_at = self._clock() + RETRY_AFTER_S
+                opened = self._recorder = self._open()
+        if opened is not None:
+            self._tell_opened()
+        return self._recorder
+
+    def lose(self, events: int = 1) -> None:
+        """Counts events that no recorder was there to take."""
+        with self._lock:
+            self._unrecorded += events
+
+    def fault(self, where: str, error: Exception) -> None:
+        """Takes note of a fault of ours that the application must not see: logs it, at most once a minute for one place.
+
+        Call it in the ``except`` clause that caught the error. With ``on_error="raise"`` the error is raised again.
+        """
+        if self.settings.on_error == "raise":
+            raise error
+        if self._is_time_to_log(where):
+            logger.error("indelible: a fault in %s; the application goes on, the event may be missing", where, exc_info=error)
+
+    def note_loss(self, cause: str | None) -> None:
+        """Says in the log, at most once a minute, that the journal does not take events; it counts them itself."""
+        recorder = self._recorder
+        if recorder is not None and self._is_time_to_log("the journal"):
+            logger.error("indelible: events are lost (%d so far): %s", recorder.health()["lost"], cause or "cause unknown")
+
+    def health(self) -> dict[str, Any]:
+        """What the recorder says about itself, with ``ok``, ``problem`` and ``unrecorded`` (events that found no recorder)."""
+        report: dict[str, Any] = {
+            "ok": self._problem is None,
+            "enabled": self.settings.enabled,
+            "problem": self._problem,
+            "unrecorded": self._unrecorded,
+            "service": self.settings.service,
+            "data_dir": str(self.settings.data_dir),
+        }
+        if self._recorder is not None:
+            report.update(self._recorder.health())
+            report["ok"] = report["ok"] and not report.get("lost")
+        return report
+
+    def close(self) -> None:
+        """Closes the journal in order. A later event opens a new one."""
+        with self._lock:
+            recorder, self._recorder = self._recorder, None
+            self._retry_at = 0.0
+        if recorder is None:
+            return
+        try:
+            recorder.close()
+        except IndelibleError as error:
+            # Everything recorded is in the journal; only the word that this was the end is missing.
+            logger.warning("indelible: the journal was not closed in order: %s", error)
+
+    def after_fork_in_child(self) -> None:
+        """Gives up what a forked child inherited; opens nothing."""
+        # Another thread of the parent may have held the lock at the moment of the fork; nobody in the child would release it.
+        self._lock = threading.Lock()
+        if self._recorder is not None:
+            self._recorder.after_fork_in_child()
+
+    def _open(self) -> _native.Recorder | None:
+        native, redactor = self.native(), self.redactor()
+        if native is None or redactor is None:
+            return None
+        settings = self.settings
+        try:
+            recorder: _native.Recorder = native.Recorder(
+                redactor,
+                data_dir=settings.data_dir,
+                service=settings.service,
+                environment=settings.environment,
+                version=settings.version,
+                process_kind=settings.process_kind,
+                durability=settings.durability,
+                on_failure=settings.on_failure,
+                keep_rolled_back=settings.keep_rolled_back,
+                limits=dict(settings.limits),
+                on_loss=_note_loss,
+            )
+        except (IndelibleError, OSError, ValueError) as error:
+            self._report(str(error), cause=error)
+            return None
+        if self._problem is not None:
+            logger.warning("indelible: recording again; %d events were not recorded", self._unrecorded)
+            self._problem = None
+        return recorder
+
+    def _is_time_to_log(self, where: str) -> bool:
+        now = self._clock()
+        if now - self._logged_at.get(where, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
+            return False
+        self._logged_at[where] = now
+        return True
+
+    def _tell_opened(self) -> None:
+        if _on_open is None:
+            return
+        try:
+            _on_open()
+        except Exception as error:
+            self.fault("what follows the opening of the journal", error)
+
+    def _report(self, problem: str, *, cause: Exception | None = None) -> None:
+        if self.settings.on_error == "raise":
+            raise cause or IndelibleError(problem)
+        if problem != self._problem:
+            logger.error("indelible: nothing is recorded: %s. The application goes on.", problem)
+            self._problem = problem
+
+
+_current: Runtime | None = None
+_on_open: Callable[[], None] | None = None
+
+
+def set_on_open(on_open: Callable[[], None] | None) -> None:
+    """Names the function that is called when a journal has been opened; it must not raise. In development it starts the agent."""
+    global _on_open
+    _on_open = on_open
+
+
+def configure(settings: RuntimeSettings) -> Runtime:
+    """Makes these the settings of the process. An open recorder of earlier settings is closed."""
+    global _current
+    previous, _current = _current, Runtime(settings)
+    if previous is not None:
+        previous.close()
+    return _current
+
+
+def runtime() -> Runtime:
+    """The runtime of the process; configured from the environment where nobody called :func:`configure`."""
+    if _current is None:
+        return configure(settings_from_environment(os.environ))
+    return _current
+
+
+def recorder() -> _native.Recorder | None:
+    """Short for ``runtime().recorder()``."""
+    return runtime().recorder()
+
+
+def health() -> dict[str, Any]:
+    """How recording is doing in this process: ``ok``, ``problem``, ``unrecorded``, and the counts of the journal when it is open."""
+    return runtime().health()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    if _current is not None:
+        _current.close()
+
+
+def _note_loss(cause: str | None) -> None:
+    # A function and no method: the recorder keeps it, and the runtime keeps the recorder.
+    if _current is not None:
+        _current.note_loss(cause)
+
+
+def _after_fork_in_child() -> None:
+    if _current is not None:
+        _current.after_fork_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _program_name() -> str:
+    stem = Path(sys.argv[0] if sys.argv else "").stem.lower()
+    return re.sub(r"[^a-z0-9._-]+|^[^a-z0-9]+", "", stem)[:64] or "python"
+
+
+def _same(*choices: str) -> dict[str, Any]:
+    return {choice: choice for choice in choices}
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: Mapping[str, Any], *, default: str) -> Any:
+    given = environ.get(name, default).lower()
+    if given not in choices:
+        raise IndelibleError(f"{name}={given!r} is none of: {', '.join(choices)}")
+    return choices[given]
