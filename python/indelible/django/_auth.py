@@ -1,0 +1,118 @@
+"""Logins, failed logins and logouts, from Django's signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+
+from indelible import _runtime
+from indelible._context import Facts, user_actor
+from indelible.django import _actor, _network, _scope, conf
+
+USER_NAME_CHARACTERS_MAX = 256
+"""What is kept of the name somebody tried to log in with."""
+
+
+def connect() -> None:
+    """Connects the receivers; calling it again changes nothing."""
+    user_logged_in.connect(_logged_in, dispatch_uid="indelible.logged_in")
+    user_login_failed.connect(_login_failed, dispatch_uid="indelible.login_failed")
+    user_logged_out.connect(_logged_out, dispatch_uid="indelible.logged_out")
+
+
+def disconnect() -> None:
+    """Disconnects the receivers."""
+    user_logged_in.disconnect(dispatch_uid="indelible.logged_in")
+    user_login_failed.disconnect(dispatch_uid="indelible.login_failed")
+    user_logged_out.disconnect(dispatch_uid="indelible.logged_out")
+
+
+def _logged_in(sender: Any, request: Any = None, user: Any = None, **_: Any) -> None:
+    # Django sends the signal after it has given the session a new key, so the hash is the one of all later events.
+    try:
+        _record("auth.login", "success", request, _facts_of_user(request, user), user=user)
+    except Exception as error:
+        _runtime.runtime().fault("user_logged_in", error)
+
+
+def _login_failed(sender: Any, credentials: Mapping[str, Any] | None = None, request: Any = None, **_: Any) -> None:
+    try:
+        scope = _scope.current.get()
+        facts = scope.facts(resolve=True) if scope is not None else Facts(actor=_actor.ANONYMOUS)
+        name = _tried_name(credentials or {})
+        _record("auth.login_failed", "denied", request, facts, meta=None if name is None else {"username": name})
+    except Exception as error:
+        _runtime.runtime().fault("user_login_failed", error)
+
+
+def _logged_out(sender: Any, request: Any = None, user: Any = None, **_: Any) -> None:
+    if user is None:
+        # Nobody was logged in.
+        return
+    try:
+        facts = _facts_of_user(request, user)
+        if (scope := _scope.current.get()) is not None:
+            scope.departed = facts
+        _record("auth.logout", "success", request, facts, user=user)
+    except Exception as error:
+        _runtime.runtime().fault("user_logged_out", error)
+
+
+def _facts_of_user(request: Any, user: Any) -> Facts:
+    """The facts of an event whose actor is ``user``, who may not be the user of the request yet."""
+    scope = _scope.current.get()
+    if scope is not None and scope.request is request and _actor.resolved_user(request) in (user, None):
+        return scope.facts(resolve=True)
+    fields = conf.active().actor_fields
+    actor = user_actor(user, fields) if request is None else _actor.describe(request, user, fields)
+    return Facts(actor=actor) if scope is None else scope.facts_of(actor)
+
+
+def _tried_name(credentials: Mapping[str, Any]) -> str | None:
+    """The user name of an attempt. Nothing else of the credentials is looked at."""
+    field: str = get_user_model().USERNAME_FIELD  # type: ignore[assignment]
+    name = credentials.get(field, credentials.get("username"))
+    return None if name is None else str(name)[:USER_NAME_CHARACTERS_MAX]
+
+
+def _record(
+    action: str,
+    outcome: Any,
+    request: Any,
+    facts: Facts,
+    *,
+    user: Any = None,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    runtime = _runtime.runtime()
+    recorder, context = runtime.recorder(), facts.context(runtime)
+    if recorder is None or context is None:
+        runtime.lose()
+        return
+    event = recorder.event(
+        context,
+        "auth",
+        action,
+        outcome,
+        resource=None if user is None else _user_resource(user, facts),
+        request=_origin(request, facts),
+        meta=meta,
+    )
+    recorder.record(event)
+
+
+def _user_resource(user: Any, facts: Facts) -> Mapping[str, Any]:
+    return {"type": user._meta.label, "id": user.pk, "label": facts.actor.get("label")}
+
+
+def _origin(request: Any, facts: Facts) -> Mapping[str, Any] | None:
+    if request is None:
+        return None
+    return {
+        "id": facts.request_id,
+        "client_ip": _network.client_ip(request.META, conf.active().trusted_proxy_count),
+        "user_agent": request.META.get("HTTP_USER_AGENT"),
+    }

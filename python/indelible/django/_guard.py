@@ -1,0 +1,38 @@
+"""The boundary between our faults and the application."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from django.db import DatabaseError
+
+from indelible import _runtime
+from indelible._errors import IndelibleError
+
+
+class RecordingRefused(DatabaseError, IndelibleError):
+    """With ``ON_FAILURE="required"``: the journal did not take the event, so the write is refused before it is committed.
+
+    It is a ``DatabaseError`` because Django rolls a transaction back for nothing else.
+    """
+
+
+class Guard:
+    """Keeps a fault of ours inside the block: it is logged at most once a minute, and the application goes on.
+
+    A refusal passes, and so does what is not an ``Exception``.
+    """
+
+    __slots__ = ("where",)
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, RecordingRefused):
+            return False
+        _runtime.runtime().fault(self.where, error)
+        return True

@@ -1,0 +1,249 @@
+"""One write on its way to the database: held inside a transaction, journaled around the statement outside of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from indelible import _context, _runtime
+from indelible.django._guard import Guard, RecordingRefused
+from indelible.django._models import Plan
+from indelible.django._outcomes import statement_rolled_back
+from indelible.django._snapshots import Scope
+from indelible.django._transactions import in_transaction, tracker_of
+
+if TYPE_CHECKING:
+    from indelible import _native
+
+Verb = Literal["create", "update", "delete"]
+
+PENDING: Final[Any] = object()
+"""In place of the result of a statement that has not been sent yet."""
+
+_WRITING: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
+
+
+class Write:
+    """What one statement does to rows that are recorded.
+
+    ``final``: what the statement returns belongs into the events, so that outside of a transaction they are made again after it.
+    """
+
+    __slots__ = ("final", "plan")
+
+    verb: Verb
+    plan: Plan
+    final: bool
+
+    def name(self) -> str:
+        """What it is, for a log."""
+        return f"{self.verb} of {self.plan.type}"
+
+    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
+        """The events, as many before the statement (``result`` is :data:`PENDING`) as after it."""
+        raise NotImplementedError
+
+    def generated_keys(self, result: Any) -> Sequence[Any] | None:
+        """One key for each event, where keys are all that the statement's result adds to the events; ``None``: there is more, or less."""
+        return None
+
+    def touched(self, result: Any) -> bool:
+        """Whether the statement, which returned this, did anything."""
+        return bool(result)
+
+    def keep(self, result: Any, scope: Scope | None) -> None:
+        """Remembers what the database now holds (see ``_snapshots``)."""
+
+    def forget(self) -> None:
+        """Forgets what the database held before, where what it holds now could not be understood."""
+
+
+def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: Any) -> Any:
+    """Sends the statement through Django's own method and records what it did. Result and exceptions are Django's.
+
+    Raises:
+        RecordingRefused: outside of a transaction, before the statement is sent.
+    """
+    connection: BaseDatabaseWrapper = compiler.connection
+    if in_transaction(connection):
+        result = django(compiler, argument)
+        if write.touched(result):
+            hold(connection, write, result)
+        return result
+    alone = _Autocommit(connection, write)
+    wrappers, wrapper = connection.execute_wrappers, alone.send
+    wrappers.append(wrapper)
+    try:
+        result = django(compiler, argument)
+    except BaseException as error:
+        alone.failed(error)
+        raise
+    finally:
+        wrappers.remove(wrapper)
+    if alone.sent:
+        alone.succeeded(result)
+    return result
+
+
+def record(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
+    """Records a write that was several statements, all of them done."""
+    if in_transaction(connection):
+        hold(connection, write, result)
+        return
+    alone = _Autocommit(connection, write)
+    alone.announce(result)
+    alone.succeeded(result)
+
+
+def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
+    """Holds the events of a write for the COMMIT of the transaction that the connection is in."""
+    runtime = _runtime.runtime()
+    try:
+        recorder, context = runtime.recorder(), _context.current_facts().context(runtime)
+        tracker = tracker_of(connection)
+        degraded = False
+        if recorder is None or context is None:
+            _lose(runtime)
+        else:
+            try:
+                if write.plan.runtime is not runtime:
+                    write.plan.prepare(runtime)
+                events = write.events(context, result)
+            except Exception as fault:
+                events, degraded = _degraded(runtime, recorder, context, write, fault), True
+            transaction = tracker.transaction(recorder)
+            for event in events:
+                transaction.hold(event)
+        _keep(runtime, write, None if degraded else result, tracker.scope())
+    except Exception as fault:
+        runtime.lose()
+        runtime.fault(write.name(), fault)
+
+
+class _Autocommit:
+    """A statement that commits by itself: INTENT just before it is sent, OUTCOME when it has returned.
+
+    :meth:`send` is the innermost execute wrapper for as long as the compiler works, so that it sees the moment of sending: after the last
+    ``pre_save``, and only if there is anything to send.
+    """
+
+    # What is true of most statements to their end stands on the class.
+    context: _native.Context | None = None
+    intent: _native.Intent | None = None
+    count = 0
+    degraded = False
+    sent = 0
+
+    def __init__(self, connection: BaseDatabaseWrapper, write: Write) -> None:
+        self.connection = connection
+        self.write = write
+        self.runtime = _runtime.runtime()
+
+    def send(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        """The execute wrapper."""
+        if self.sent:
+            self.sent += 1
+        elif str(sql)[:6] in _WRITING:
+            # A compiler may read first: for an update of several tables it selects the keys.
+            self.announce(PENDING)
+            self.sent = 1
+        return execute(sql, params, many, context)
+
+    def announce(self, result: Any) -> None:
+        """Journals the INTENT."""
+        runtime, write = self.runtime, self.write
+        try:
+            recorder, context = runtime.recorder(), _context.current_facts().context(runtime)
+            if recorder is None or context is None:
+                _lose(runtime)
+                return
+            try:
+                if write.plan.runtime is not runtime:
+                    write.plan.prepare(runtime)
+                events = write.events(context, result)
+            except Exception as fault:
+                events, self.degraded = _degraded(runtime, recorder, context, write, fault), True
+            if events:
+                self.context, self.count = context, len(events)
+                self.intent = recorder.intent(self.connection.alias, events)
+        except Exception as fault:
+            if _is_refusal(runtime, fault):
+                raise RecordingRefused(str(fault)) from fault
+            runtime.lose()
+            runtime.fault(write.name(), fault)
+
+    def succeeded(self, result: Any) -> None:
+        """Journals the OUTCOME of a statement that returned."""
+        write, intent = self.write, self.intent
+        try:
+            touched = write.touched(result)
+            if intent is not None:
+                self._tell(intent, result, touched)
+            if touched:
+                _keep(self.runtime, write, None if self.degraded else result, None)
+        except Exception as fault:
+            self.runtime.fault(write.name(), fault)
+
+    def _tell(self, intent: _native.Intent, result: Any, touched: bool) -> None:
+        if not touched:
+            intent.committed([None] * self.count)
+        elif self.degraded or not self.write.final:
+            intent.committed()
+        elif (keys := self.write.generated_keys(result)) is not None:
+            intent.committed_keyed(keys)
+        else:
+            intent.committed(self._bodies(result))
+
+    def _bodies(self, result: Any) -> list[_native.Event] | None:
+        assert self.context is not None, "there is an intent, so it was made with a context"
+        try:
+            events = self.write.events(self.context, result)
+        except Exception as fault:
+            # What the INTENT says stands: it is true as far as it goes.
+            self.runtime.fault(self.write.name(), fault)
+            return None
+        return events if len(events) == self.count else None
+
+    def failed(self, error: BaseException) -> None:
+        """Journals the OUTCOME of a statement that did not return, if there is one to tell."""
+        if self.intent is None:
+            return
+        with Guard(self.write.name()):
+            # With several statements sent, the earlier ones are committed whatever happened to the last.
+            if self.sent == 1 and statement_rolled_back(self.connection, error):
+                self.intent.rolled_back()
+            else:
+                self.intent.unknown()
+
+
+def _degraded(
+    runtime: _runtime.Runtime, recorder: _native.Recorder, context: _native.Context, write: Write, fault: Exception
+) -> list[_native.Event]:
+    """That something was written, in place of events that could not be made."""
+    runtime.fault(write.name(), fault)
+    action, resource = f"{write.plan.noun}.{write.verb}", {"type": write.plan.type}
+    return [recorder.event(context, "change", action, resource=resource, notes=[f"values not recorded: {type(fault).__name__}"])]
+
+
+def _keep(runtime: _runtime.Runtime, write: Write, result: Any, scope: Scope | None) -> None:
+    """Remembers what the database now holds; ``result`` is ``None`` where that could not be understood."""
+    try:
+        if result is None:
+            write.forget()
+        else:
+            write.keep(result, scope)
+    except Exception as fault:
+        write.forget()
+        runtime.fault(write.name(), fault)
+
+
+def _lose(runtime: _runtime.Runtime) -> None:
+    if runtime.settings.enabled:
+        runtime.lose()
+
+
+def _is_refusal(runtime: _runtime.Runtime, fault: Exception) -> bool:
+    native = runtime.native()
+    return native is not None and isinstance(fault, native.Refused)

@@ -1,0 +1,225 @@
+"""Single rows: an instance that is inserted, updated or deleted, with every value that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import contains
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django.db.models import DEFERRED, Field, Model
+
+from indelible.django._models import Plan
+from indelible.django._queries import IDS_MAX, expression_text, is_expression
+from indelible.django._recording import PENDING, Write
+from indelible.django._snapshots import Scope, Values, forget, known_values, remember
+
+if TYPE_CHECKING:
+    from indelible import _native
+
+Sent: TypeAlias = "Sequence[tuple[Field[Any, Any], Any, Any]]"
+"""What an UPDATE sends, as Django's query has it: field, model, value."""
+
+
+class RowInsert(Write):
+    """An instance is inserted. ``returning`` are the fields whose values come back, ``pre_saved`` values that are not on the instance."""
+
+    __slots__ = ("inserted", "instance", "pre_saved", "returning")
+
+    verb = "create"
+
+    def __init__(self, plan: Plan, instance: Model, returning: Sequence[Field[Any, Any]], pre_saved: dict[str, Any]) -> None:
+        self.plan = plan
+        self.final = bool(returning)
+        self.instance = instance
+        self.returning = returning
+        self.pre_saved = pre_saved
+        self.inserted: Inserted | None = None
+
+    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
+        plan, inserted = self.plan, self._read(result)
+        values = plan.select(inserted.values)
+        pk = inserted.values[plan.key[0][1]] if len(plan.key) == 1 else self.instance.pk
+        label = None if plan.label_of is None else plan.label_of(self.instance)
+        return [plan.native.created(context, pk, label, values if inserted.plain else shown(values))]
+
+    def generated_keys(self, result: Any) -> Sequence[Any] | None:
+        inserted, plan = self.inserted, self.plan
+        if inserted is None or not result or self.returning != plan.only_key:
+            return None
+        # A key that the INTENT already names may come back as another: "7" as 7.
+        return result[0] if inserted.values[plan.key[0][1]] is None else None
+
+    def touched(self, result: Any) -> bool:
+        return True
+
+    def keep(self, result: Any, scope: Scope | None) -> None:
+        remember(self.instance, self.plan, self._read(result).known(), scope)
+
+    def forget(self) -> None:
+        forget(self.instance)
+
+    def _read(self, result: Any) -> Inserted:
+        # From the instance only once: the second time, nothing is new but what came back.
+        inserted = self.inserted
+        if inserted is None:
+            inserted = self.inserted = Inserted(self.plan, self.instance)
+            for attname, value in self.pre_saved.items():
+                inserted.values[self.plan.places[attname].position] = value
+        if result is not PENDING and result and result[0] is not None:
+            inserted.returned(self.plan, self.returning, result[0])
+        return inserted
+
+
+class RowUpdate(Write):
+    """An instance is saved over its row. Only what differs from the known old values is recorded."""
+
+    __slots__ = ("changed", "instance", "known", "returning", "sent")
+
+    verb = "update"
+
+    def __init__(self, plan: Plan, instance: Model, sent: Sent, using: str, returning: Sequence[Field[Any, Any]] = ()) -> None:
+        self.plan = plan
+        self.final = bool(returning)
+        self.instance = instance
+        self.sent = sent
+        self.returning = returning
+        self.known: Values | None = known_values(instance, plan, using)
+        self.changed: dict[int, Any] | None = None
+
+    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
+        plan = self.plan
+        changed = self.changed = self._differing(result)
+        if not changed:
+            return []
+        known = self.known
+        numbers, old, new = [], [], []
+        plain = known is not None
+        for position, value in changed.items():
+            number = plan.numbers[position]
+            if number is not None:
+                before = DEFERRED if known is None else known[position]
+                plain = plain and before is not DEFERRED and (type(value) is plan.types[position] or not is_expression(value))
+                numbers.append(number)
+                old.append(before)
+                new.append(value)
+        if not numbers:
+            return []
+        label = None if plan.label_of is None else plan.label_of(self.instance)
+        if not plain:
+            old, new = shown(old), shown(new)
+        event = plan.native.updated(context, self.instance.pk, label, numbers, old, new)
+        return [] if event is None else [event]
+
+    def keep(self, result: Any, scope: Scope | None) -> None:
+        # Nobody asked for events when there is no recorder; the row has changed all the same.
+        changed = self._differing(result) if self.changed is None else self.changed
+        if not changed and self.known is not None:
+            return
+        plan = self.plan
+        if self.known is None:
+            values = list(plan.unknown)
+            for attname, position in plan.key:
+                values[position] = self.instance.__dict__.get(attname, DEFERRED)
+        else:
+            values = list(self.known)
+        for position in plan.generated:
+            values[position] = DEFERRED
+        for position, value in changed.items():
+            values[position] = DEFERRED if is_expression(value) else value
+        remember(self.instance, plan, values, scope)
+
+    def forget(self) -> None:
+        forget(self.instance)
+
+    def _differing(self, result: Any) -> dict[int, Any]:
+        """By position, what is sent and is not the very value that was loaded. Django 6 also asks for what the database computed."""
+        plan, positions = self.plan, self.plan.positions
+        known = plan.unknown if self.known is None else self.known
+        changed: dict[int, Any] = {}
+        for field, _, value in self.sent:
+            position = positions[field.attname]
+            if value is not known[position]:
+                changed[position] = value if type(value) is plan.types[position] else plan.normalise[position](value)
+        if self.returning and result is not PENDING:
+            for field, value in zip(self.returning, result[0], strict=False):
+                changed[positions[field.attname]] = value
+        return changed
+
+
+class RowsDelete(Write):
+    """Instances are deleted by their keys, one event for each."""
+
+    __slots__ = ("instances", "using")
+
+    verb = "delete"
+
+    def __init__(self, plan: Plan, instances: Sequence[Model], using: str) -> None:
+        self.plan = plan
+        self.final = False
+        self.instances = instances
+        self.using = using
+
+    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
+        if result is not PENDING and row_count(result) != len(self.instances):
+            # Somebody else deleted some of them first; which ones nobody can say.
+            ids = [instance.pk for instance in self.instances[:IDS_MAX]]
+            return [self.plan.native.statement(context, "delete", count=row_count(result), ids=ids, where="pk__in", fields=())]
+        return [self._deleted(context, instance) for instance in self.instances]
+
+    def touched(self, result: Any) -> bool:
+        return row_count(result) != 0
+
+    def _deleted(self, context: _native.Context, instance: Model) -> _native.Event:
+        plan = self.plan
+        known = known_values(instance, plan, self.using) or plan.unknown
+        numbers = plan.everything
+        old = plan.select(known)
+        if DEFERRED in old:
+            numbers = tuple(number for number, value in enumerate(old) if value is not DEFERRED)
+            old = [value for value in old if value is not DEFERRED]
+        label = None if plan.label_of is None else plan.label_of(instance)
+        return plan.native.deleted(context, instance.pk, label, numbers, old)
+
+
+class Inserted:
+    """The values of all concrete fields as an INSERT sends them; ``plain``: all are known, and none is an expression."""
+
+    __slots__ = ("plain", "values")
+
+    def __init__(self, plan: Plan, instance: Model) -> None:
+        state = instance.__dict__
+        self.plain = True
+        try:
+            self.values: list[Any] = list(plan.read(state))
+        except KeyError:
+            self.plain = False
+            self.values = [state.get(attname, DEFERRED) for attname in plan.attnames]
+        if all(map(contains, plan.loadable, map(type, self.values))):
+            return
+        for position, value in enumerate(self.values):
+            if type(value) not in plan.loadable[position]:
+                self.values[position] = plan.normalise[position](value)
+                self.plain = self.plain and not is_expression(value)
+
+    def returned(self, plan: Plan, fields: Sequence[Field[Any, Any]], row: Sequence[Any]) -> None:
+        """Puts in what the database answered."""
+        for field, value in zip(fields, row, strict=False):
+            self.values[plan.positions[field.attname]] = value
+
+    def known(self) -> list[Any]:
+        """The values that the row now certainly has."""
+        return self.values if self.plain else [DEFERRED if is_expression(value) else value for value in self.values]
+
+
+def shown(values: Sequence[Any]) -> list[Any]:
+    """The values as the native module takes them: what is not known and what the database computes have their own types there."""
+    from indelible._native import UNKNOWN, Expression
+
+    return [UNKNOWN if value is DEFERRED else Expression(expression_text(value)) if is_expression(value) else value for value in values]
+
+
+def row_count(result: Any) -> int:
+    """The rows that a DELETE touched: Django 4.2 returns the cursor, later versions the number, ``None`` when nothing was sent."""
+    if result is None:
+        return 0
+    return int(result if isinstance(result, int) else result.rowcount)

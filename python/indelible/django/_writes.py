@@ -1,0 +1,325 @@
+"""The hooks on everything that writes: Django's three write compilers, which see exactly the statements that are sent.
+
+``Model._save_table`` and ``Collector.delete`` only say which instances a statement is about. No signal is connected: receivers of
+the delete and many-to-many signals make Django read rows that it otherwise would not.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from django.db import connections
+from django.db.models import Model
+from django.db.models.deletion import Collector
+from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+from django.db.models.sql.constants import MULTI
+
+from indelible import _runtime
+from indelible.django._links import LinkDelete, LinkInsert, link_of
+from indelible.django._models import Plan, plan_of
+from indelible.django._queries import only_asked_for
+from indelible.django._recording import Write, perform, record
+from indelible.django._rows import RowInsert, RowsDelete, RowUpdate, Sent
+from indelible.django._statements import BulkInsert, QueryDelete, QueryUpdate, is_counted
+
+Django = Callable[..., Any]
+
+
+_Saving: TypeAlias = "tuple[Model, Plan, type[Model], bool]"
+"""An instance, its plan, the table that it is on its way into, and whether it comes raw from a fixture, which is not recorded."""
+
+
+class _Deleting:
+    """What a collector deletes: its instances by class and key."""
+
+    __slots__ = ("_by_model", "_parts", "collector")
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self._by_model: dict[type[Model], dict[Any, Model]] = {}
+        self._parts: dict[type[Model], set[Any]] = {}
+
+    def instances(self, model: type[Model]) -> dict[Any, Model]:
+        """The instances of exactly this class that are deleted row by row."""
+        if model not in self._by_model:
+            self._by_model[model] = {instance.pk: instance for instance in self.collector.data.get(model, ())}
+        return self._by_model[model]
+
+    def parts(self, model: type[Model]) -> set[Any]:
+        """The keys of rows that are the parent's part of another instance that is deleted too, which speaks for both."""
+        if model not in self._parts:
+            self._parts[model] = {key for child in self.collector.data for key in self._parent_keys(child, model)}
+        return self._parts[model]
+
+    def _parent_keys(self, child: type[Model], model: type[Model]) -> list[Any]:
+        concrete = child._meta.concrete_model
+        if concrete is None or model not in concrete._meta.get_parent_list():
+            return []
+        link = concrete._meta.get_ancestor_link(model)
+        return [] if link is None else [getattr(instance, link.attname) for instance in self.instances(child).values()]
+
+
+class _Active(threading.local):
+    """What this thread is in the middle of."""
+
+    saving: _Saving | None = None
+    deleting: _Deleting | None = None
+    nested = False
+
+
+_active: Final = _Active()
+
+
+def install() -> None:
+    """Hooks every write from now on. Does nothing the second time."""
+    if hasattr(SQLInsertCompiler.execute_sql, "indelible"):
+        return
+    _hook(SQLInsertCompiler, "execute_sql", _insert)
+    _hook(SQLUpdateCompiler, "execute_sql", _update)
+    # Inherited from the compiler of every SELECT, which must not pay for it: the hook sits on the subclass alone.
+    _hook(SQLDeleteCompiler, "execute_sql", _delete)
+    if hasattr(SQLUpdateCompiler, "execute_returning_sql"):
+        _hook(SQLUpdateCompiler, "execute_returning_sql", _update_returning)
+    _hook(Model, "_save_table", _save_table)
+    _hook(Collector, "delete", _collector_delete)
+
+
+def _hook(owner: type, name: str, make: Callable[[Django], Django]) -> None:
+    django = getattr(owner, name)
+    hook = functools.wraps(django)(make(django))
+    hook.indelible = True  # type: ignore[attr-defined]
+    setattr(owner, name, hook)
+
+
+def _insert(django: Django) -> Django:
+    def execute_sql(self: Any, returning_fields: Any = None) -> Any:
+        try:
+            write = _insert_write(self, returning_fields)
+        except Exception as fault:
+            _undescribed("insert", fault)
+            write = None
+        return django(self, returning_fields) if write is None else perform(write, django, self, returning_fields)
+
+    return execute_sql
+
+
+def _update(django: Django) -> Django:
+    def execute_sql(self: Any, result_type: Any) -> Any:
+        if _active.nested:
+            return django(self, result_type)
+        try:
+            write = _update_write(self, (), is_counted(result_type))
+        except Exception as fault:
+            _undescribed("update", fault)
+            write = None
+        if write is None:
+            return django(self, result_type)
+        if not self.query.related_updates:
+            return perform(write, django, self, result_type)
+        # An inherited field is updated by a compiler of its own, inside of this one: it is the same update.
+        _active.nested = True
+        try:
+            return perform(write, django, self, result_type)
+        finally:
+            _active.nested = False
+
+    return execute_sql
+
+
+def _update_returning(django: Django) -> Django:
+    def execute_returning_sql(self: Any, returning_fields: Any) -> Any:
+        if not returning_fields or not self.connection.features.can_return_rows_from_update:
+            # Django goes through execute_sql then, and so does the record of it.
+            return django(self, returning_fields)
+        try:
+            write = _update_write(self, returning_fields, True)
+        except Exception as fault:
+            _undescribed("update", fault)
+            write = None
+        return django(self, returning_fields) if write is None else perform(write, django, self, returning_fields)
+
+    return execute_returning_sql
+
+
+def _delete(django: Django) -> Django:
+    def execute_sql(self: Any, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs:
+            return django(self, result_type, *args, **kwargs)
+        try:
+            write = _delete_write(self)
+        except Exception as fault:
+            _undescribed("delete", fault)
+            write = None
+        return django(self, result_type) if write is None else perform(write, django, self, result_type)
+
+    return execute_sql
+
+
+def _save_table(django: Django) -> Django:
+    def _save_table(
+        self: Model,
+        raw: bool = False,
+        cls: Any = None,
+        force_insert: Any = False,
+        force_update: Any = False,
+        using: Any = None,
+        update_fields: Any = None,
+    ) -> Any:
+        plan = plan_of(type(self))
+        if plan is None:
+            return django(self, raw, cls, force_insert, force_update, using, update_fields)
+        outer = _active.saving
+        _active.saving = (self, plan, cls, raw)
+        try:
+            updated = django(self, raw, cls, force_insert, force_update, using, update_fields)
+        finally:
+            _active.saving = outer
+        if plan.inherited and cls is plan.model and not raw:
+            _joined(plan, self, using)
+        return updated
+
+    return _save_table
+
+
+def _collector_delete(django: Django) -> Django:
+    def delete(self: Collector) -> Any:
+        outer = _active.deleting
+        _active.deleting = _Deleting(self)
+        try:
+            return django(self)
+        finally:
+            _active.deleting = outer
+
+    return delete
+
+
+def _undescribed(what: str, fault: Exception) -> None:
+    """Takes note of a statement that could not be understood; it is sent all the same."""
+    _runtime.runtime().lose()
+    _runtime.runtime().fault(what, fault)
+
+
+def _insert_write(compiler: Any, returning: Any) -> Write | None:
+    """What an INSERT is about to do, ``None`` when it is nothing that is recorded."""
+    query = compiler.query
+    rows = query.objs
+    if query.raw or not rows:
+        return None
+    saving = _active.saving
+    if saving is None or saving[0] is not rows[0] or len(rows) != 1:
+        return _several_inserted(query, returning or ())
+    instance, plan, table, _ = saving
+    if plan.inherited:
+        return _Part(plan, instance, table, ())
+    pre_saved: dict[str, Any] = {}
+    if plan.pre_saves:
+        _catch_pre_saved(compiler, plan, pre_saved)
+    return RowInsert(plan, instance, returning or (), pre_saved)
+
+
+def _several_inserted(query: Any, returning: Any) -> Write | None:
+    plan = plan_of(query.model)
+    if plan is not None:
+        return BulkInsert(plan, query, returning)
+    link = link_of(query.model)
+    return None if link is None else LinkInsert(link, query)
+
+
+def _update_write(compiler: Any, returning: Any, counted: bool) -> Write | None:
+    """What an UPDATE is about to do, ``None`` when it is nothing that is recorded."""
+    query = compiler.query
+    values = query.values
+    saving = _active.saving
+    # QuerySet.update names the model of each value, Model.save does not: that tells a save from an update during it.
+    if saving is None or saving[2] is not query.model or not values or values[0][1] is not None:
+        several = plan_of(query.model) if values or query.related_updates else None
+        return None if several is None else QueryUpdate(several, query, counted=counted)
+    instance, plan, table, raw = saving
+    if raw:
+        return None
+    if plan.inherited:
+        return _Part(plan, instance, table, values)
+    return RowUpdate(plan, instance, values, compiler.using, returning)
+
+
+def _delete_write(compiler: Any) -> Write | None:
+    """What a DELETE is about to do, ``None`` when it is nothing that is recorded."""
+    query = compiler.query
+    plan = plan_of(query.model)
+    if plan is None:
+        link = link_of(query.model)
+        return None if link is None else LinkDelete(link, query)
+    deleting = _active.deleting
+    instances = None if deleting is None else _instances_named(plan, query, deleting)
+    if deleting is None or instances is None:
+        return QueryDelete(plan, query)
+    parts = deleting.parts(plan.model) if len(deleting.collector.data) > 1 else None
+    wholes = [instance for instance in instances if instance.pk not in parts] if parts else instances
+    return RowsDelete(plan, wholes, compiler.using) if wholes else None
+
+
+def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model] | None:
+    """The collected instances that a DELETE names by their keys; ``None`` when it says it another way."""
+    by_key = deleting.instances(query.model)
+    keys = only_asked_for(query.where, plan.key[0][0]) if by_key and len(plan.key) == 1 else None
+    if keys is None:
+        return None
+    instances = [by_key[key] for key in keys if key in by_key]
+    return instances if len(instances) == len(keys) else None
+
+
+def _catch_pre_saved(compiler: Any, plan: Plan, pre_saved: dict[str, Any]) -> None:
+    """Takes the values that a field makes for the INSERT without putting them on the instance."""
+    django = compiler.pre_save_val
+
+    def pre_save_val(field: Any, instance: Model) -> Any:
+        value = django(field, instance)
+        if field.attname in plan.pre_saves:
+            pre_saved[field.attname] = value
+        return value
+
+    compiler.pre_save_val = pre_save_val
+
+
+class _Part(Write):
+    """One table of an instance that lives in several: remembered until the last one is written. Always inside a transaction.
+
+    ``sent`` is empty for an INSERT.
+    """
+
+    __slots__ = ("instance", "sent", "table")
+
+    verb = "update"
+
+    def __init__(self, plan: Plan, instance: Model, table: type[Model], sent: Sent) -> None:
+        self.plan = plan
+        self.final = False
+        self.instance = instance
+        self.sent = sent
+        self.table = table
+
+    def events(self, context: Any, result: Any) -> list[Any]:
+        return []
+
+    def touched(self, result: Any) -> bool:
+        return not self.sent or bool(result)
+
+    def keep(self, result: Any, scope: Any) -> None:
+        self.instance._state.__dict__.setdefault("indelible_parts", {})[self.table] = self
+
+
+def _joined(plan: Plan, instance: Model, using: str) -> None:
+    """Records an instance whose last table was just written: one event for all of them."""
+    parts: dict[type[Model], _Part] = instance._state.__dict__.pop("indelible_parts", {})
+    own = parts.get(plan.model)
+    write: Write
+    if own is not None and not own.sent:
+        write = RowInsert(plan, instance, (), {})
+    elif parts:
+        write = RowUpdate(plan, instance, [value for part in parts.values() for value in part.sent], using)
+    else:
+        return
+    record(connections[using], write, [()])

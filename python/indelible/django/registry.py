@@ -1,0 +1,188 @@
+"""Which models are recorded, and how: ``class Audit``, :func:`register` and the setting ``MODELS`` in one answer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.db.models import Model
+
+from indelible.django import conf
+
+ATTRIBUTES: Final = ("mask", "ignore", "only", "sensitive", "label")
+_ABSENT: Final = ("reads", "evidence", "m2m", "exact", "reason_required")
+"""Attributes that a later version gives a meaning; until then they would promise something that does not happen."""
+
+_UNRECORDED: Final = frozenset({"sessions.Session", "migrations.Migration", "contenttypes.ContentType", "auth.Permission"})
+_UNRECORDED_BASES: Final = frozenset({"django.contrib.sessions.base_session.AbstractBaseSession"})
+
+_registered: dict[type[Model], Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one model is recorded.
+
+    ``mask``: fields whose values are never stored. ``ignore``: fields that are not recorded. ``only``: the fields that are, when it
+    is not ``None``. ``sensitive``: changes are kept as ``aborted`` when they are rolled back. ``label``: fields whose values name
+    a row.
+    """
+
+    mask: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    sensitive: bool = False
+    label: tuple[str, ...] = ()
+
+
+class Problem(NamedTuple):
+    """A mistake in ``class Audit``, ``register()`` or ``MODELS``; ``check`` is the id that ``manage.py check`` reports it under."""
+
+    check: str
+    model: str
+    message: str
+    hint: str | None
+
+
+def register(
+    model: type[Model],
+    *,
+    mask: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+    sensitive: bool | None = None,
+    label: Sequence[str] = (),
+) -> None:
+    """Says how a model is recorded that is not yours to give a ``class Audit``. Call it in ``AppConfig.ready`` or ``models.py``.
+
+    What it masks and ignores is added to what ``class Audit`` and ``MODELS`` say. A model that is left out by default, such as
+    ``auth.Permission``, is recorded once it is registered.
+
+    Example:
+        >>> register(User, mask=["email"], ignore=["last_login"])
+    """
+    from indelible.django import _models
+
+    given = {"mask": mask, "ignore": ignore, "only": only, "sensitive": sensitive, "label": label}
+    _registered[model._meta.concrete_model or model] = {name: value for name, value in given.items() if value not in ((), [], None)}
+    _models.forget_plans()
+
+
+def options_of(model: type[Model]) -> Options | None:
+    """How the concrete model is recorded, ``None`` when it is not.
+
+    A data migration writes through models that Django rebuilds without their ``class Audit``; what the model of today masks is masked
+    there too.
+    """
+    model = _installed(model)
+    if not _is_recorded(model):
+        return None
+    mask: set[str] = set()
+    ignore: set[str] = set()
+    only: frozenset[str] | None = None
+    sensitive: bool | None = None
+    label: tuple[str, ...] = ()
+    for _, given in _sources(model):
+        # The nearest word decides, but what a parent hides stays hidden in its children.
+        mask.update(_names(given.get("mask")))
+        ignore.update(_names(given.get("ignore")))
+        if only is None and given.get("only") is not None:
+            only = frozenset(_names(given["only"]))
+        if sensitive is None and "sensitive" in given:
+            sensitive = bool(given["sensitive"])
+        label = label or _names(given.get("label"))
+    return Options(frozenset(mask), frozenset(ignore), only, bool(sensitive), label)
+
+
+def problems() -> list[Problem]:
+    """Every mistake in how the installed models are described; the options that make no sense are disregarded."""
+    found = [problem for model in apps.get_models() for problem in _problems_of(model)]
+    models = conf.active().models
+    if not isinstance(models, str):
+        known = {model._meta.label for model in apps.get_models()}
+        for label in models:
+            if label not in known:
+                found.append(
+                    Problem("E005", label, f"INDELIBLE['MODELS'] names {label!r}, which is not an installed model.", _close(label, known))
+                )
+    return found
+
+
+def _problems_of(model: type[Model]) -> Iterator[Problem]:
+    label = model._meta.label
+    names = {name for field in (*model._meta.concrete_fields, *model._meta.many_to_many) for name in (field.name, field.attname)}
+    for place, given in _sources(model, inherited=False):
+        for option, value in given.items():
+            if option in _ABSENT:
+                yield Problem("E005", label, f"{place}: {option!r} has no effect in this version.", "Remove it.")
+            elif option not in ATTRIBUTES:
+                yield Problem("E005", label, f"{place}: {option!r} is not an option.", _close(option, ATTRIBUTES))
+            elif option == "sensitive":
+                if not isinstance(value, bool):
+                    yield Problem("E005", label, f"{place}: 'sensitive' must be True or False.", None)
+            elif value is not None and not _is_names(value):
+                yield Problem("E005", label, f"{place}: {option!r} must be a list of field names.", f"Write {option} = [{value!r}].")
+            else:
+                for name in _names(value):
+                    if name not in names:
+                        yield Problem("E005", label, f"{place}: {option!r} names {name!r}, which is not a field.", _close(name, names))
+    options = options_of(model)
+    if options is not None and set(options.label) & options.mask:
+        yield Problem("E005", label, "A masked field cannot be part of the label.", "Remove it from 'label'.")
+
+
+def _installed(model: type[Model]) -> type[Model]:
+    meta = model._meta
+    if meta.apps is apps:
+        return model
+    try:
+        return apps.get_model(meta.app_label, meta.model_name)
+    except LookupError:
+        return model
+
+
+def _is_recorded(model: type[Model]) -> bool:
+    models = conf.active().models
+    if not isinstance(models, str):
+        return model._meta.label in models
+    if model in _registered or "Audit" in vars(model):
+        return True
+    return model._meta.label not in _UNRECORDED and not any(
+        f"{base.__module__}.{base.__qualname__}" in _UNRECORDED_BASES for base in model.__mro__
+    )
+
+
+def _sources(model: type[Model], *, inherited: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What was said about a model, the nearest word first, with where it was said."""
+    models = conf.active().models
+    if not isinstance(models, str) and model._meta.label in models:
+        yield "INDELIBLE['MODELS']", models[model._meta.label]
+    bases = [base for base in model.__mro__ if inherited or base is model or getattr(getattr(base, "_meta", None), "abstract", False)]
+    for base in bases:
+        if base in _registered:
+            yield "register()", _registered[base]
+        if "Audit" in vars(base):
+            yield f"{base.__name__}.Audit", _attributes(vars(base)["Audit"])
+
+
+def _attributes(audit: type) -> dict[str, Any]:
+    return {name: getattr(audit, name) for name in dir(audit) if not name.startswith("_")}
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    # A string is iterable: mask = "ssn" must not become four masked fields, nor none.
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if _is_names(value) else ()
+
+
+def _close(word: str, known: Any) -> str | None:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else None

@@ -1,0 +1,135 @@
+"""What ``manage.py check`` finds, and that it finds nothing on a site that is right."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+from django.core.checks import CheckMessage
+
+from indelible import _runtime
+from indelible.django import apps, conf, registry
+
+AUDIT = "indelible.django.AuditMiddleware"
+SECURITY = "django.middleware.security.SecurityMiddleware"
+COMMON = "django.middleware.common.CommonMiddleware"
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("INDELIBLE_DATA_DIR", str(tmp_path / "data"))
+    apps.configure(conf.reload())
+    yield
+    _runtime.runtime().close()
+
+
+def found(*, deploy: bool = False) -> dict[str, CheckMessage]:
+    messages = django_checks.run_checks(tags=["indelible"], include_deployment_checks=deploy)
+    return {(message.id or "").removeprefix("indelible."): message for message in messages}
+
+
+def test_a_site_that_is_right_has_nothing_to_hear(settings: Any) -> None:
+    assert found(deploy=True) == {}
+
+
+@pytest.mark.parametrize("middleware", [[AUDIT, SECURITY], [SECURITY, AUDIT, COMMON], ["indelible.django.middleware.AuditMiddleware"]])
+def test_the_middleware_may_be_first_or_second_to_security(settings: Any, middleware: list[str]) -> None:
+    settings.MIDDLEWARE = middleware
+    assert found() == {}
+
+
+def test_a_missing_middleware_is_an_error_with_the_line_to_add(settings: Any) -> None:
+    settings.MIDDLEWARE = [SECURITY]
+    error = found()["E001"]
+    assert error.is_serious()
+    assert error.hint == f'Add: MIDDLEWARE.insert(0, "{AUDIT}")'
+
+
+def test_a_middleware_in_front_of_ours_is_named(settings: Any) -> None:
+    settings.MIDDLEWARE = [SECURITY, COMMON, AUDIT]
+    assert COMMON in found()["E001"].msg
+
+
+def test_an_unknown_setting_is_an_error_with_a_suggestion(settings: Any) -> None:
+    settings.INDELIBLE = {"SERVCE": "clinic"}
+    error = found()["E002"]
+    assert (error.is_serious(), error.msg, error.hint) == (True, "INDELIBLE['SERVCE'] is not a setting.", "Did you mean 'SERVICE'?")
+
+
+def test_a_missing_native_module_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runtime.Runtime, "native", lambda self: None)
+    assert found()["E003"].hint == "Run: pip install --force-reinstall indelible"
+
+
+def test_a_model_described_wrongly_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = registry.Problem("E005", "clinic.Patient", "Patient.Audit: 'mask' names 'snn', which is not a field.", "Did you mean 'ssn'?")
+    monkeypatch.setattr(registry, "problems", lambda: [problem])
+    error = found()["E005"]
+    assert (error.obj, error.msg, error.hint) == ("clinic.Patient", problem.message, problem.hint)
+
+
+def test_a_directory_that_cannot_be_written_is_a_warning_and_on_deployment_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("INDELIBLE_DATA_DIR", str(tmp_path / "file" / "data"))
+    apps.configure(conf.reload())
+    assert not found()["W111"].is_serious()
+    assert found(deploy=True)["E007"].is_serious()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+    assert "W111" in found()
+
+
+def test_checking_makes_no_directory(tmp_path: Path) -> None:
+    found(deploy=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_audit_package_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.apps.apps.is_installed", lambda name: name == "auditlog")
+    assert found()["W101"].msg.startswith("django-auditlog records the same models")
+
+
+@pytest.mark.parametrize("behind", [{"USE_X_FORWARDED_HOST": True}, {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}])
+def test_a_proxy_that_is_not_counted_hides_every_client(settings: Any, behind: dict[str, Any]) -> None:
+    for name, value in behind.items():
+        setattr(settings, name, value)
+    assert "TRUSTED_PROXY_COUNT" in (found()["W108"].hint or "")
+    settings.INDELIBLE = {**settings.INDELIBLE, "TRUSTED_PROXY_COUNT": 1}
+    assert found() == {}
+
+
+def test_the_agent_of_development_is_not_for_production(settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "AGENT": "auto"}
+    assert found() == {}
+    assert "W109" in found(deploy=True)
+
+
+@pytest.mark.parametrize("requests", [{"level": "request"}, {"rules": [{"path": "/x", "level": "request_response"}]}])
+def test_a_level_that_is_not_recorded_yet_says_so(settings: Any, requests: dict[str, Any]) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "REQUESTS": requests}
+    assert "records metadata instead" in found()["W112"].msg
+
+
+def test_a_site_that_switched_recording_off_hears_only_of_its_settings(settings: Any) -> None:
+    settings.MIDDLEWARE = []
+    settings.INDELIBLE = {"ENABLED": False, "SERVCE": "clinic"}
+    assert found(deploy=True).keys() == {"E002"}
+
+
+def test_every_id_is_described() -> None:
+    from indelible.django import checks
+
+    source = Path(sys.modules[checks.__name__].__file__ or "").read_text()
+    described = {word for word in source.split('"""')[1].split() if word.startswith("``indelible.")}
+    used = {f"``{part.split(chr(34))[0]}``" for part in source.split('id="')[1:]} | {"``indelible.E005``"}
+    assert described == used

@@ -1,0 +1,174 @@
+"""One dict, one schema: defaults, the environment, and mistakes that are reported and never stop the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from indelible.django import conf
+
+
+def load(given: Any = None, environ: dict[str, str] | None = None, *, testing: bool = False, **django: Any) -> conf.Settings:
+    django.setdefault("ROOT_URLCONF", "clinic.urls")
+    if given is not None:
+        django["INDELIBLE"] = given
+    return conf.load(SimpleNamespace(**django), environ or {}, testing=testing)
+
+
+def test_a_site_that_says_nothing_gets_the_documented_defaults() -> None:
+    settings = load()
+    assert settings == conf.Settings(
+        enabled=True,
+        service="clinic",
+        environment="",
+        version="",
+        data_dir=Path("/var/lib/indelible"),
+        agent="external",
+        requests=conf.RequestPolicy("metadata", ()),
+        models="all",
+        mask=conf.Mask((), None),
+        evidence="ack",
+        durability="buffered",
+        on_failure="standard",
+        on_error="degrade",
+        resolve_actor="auto",
+        actor=None,
+        actor_fields=("id", "label"),
+        context=None,
+        trusted_proxy_count=0,
+        request_id_header="X-Request-ID",
+        keep_rolled_back="sensitive",
+        limits={
+            "event_bytes": 262_144,
+            "journal_bytes": 1 << 30,
+            "transaction_bytes": 16 << 20,
+            "transaction_events": 65_536,
+        },
+        problems=(),
+    )
+
+
+def test_debug_brings_a_local_data_directory_and_the_agent_with_it(tmp_path: Path) -> None:
+    settings = load(DEBUG=True, BASE_DIR=tmp_path)
+    assert settings.data_dir == tmp_path / ".indelible"
+    assert settings.agent == "auto"
+
+
+def test_without_a_base_directory_the_current_folder_holds_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(DEBUG=True).data_dir == tmp_path / ".indelible"
+
+
+def test_a_test_runner_never_reaches_the_real_trail(tmp_path: Path) -> None:
+    settings = load({"DATA_DIR": "/var/lib/indelible"}, testing=True)
+    assert "indelible-test-" in settings.data_dir.name
+    assert load({}, {"INDELIBLE_DATA_DIR": str(tmp_path)}, testing=True).data_dir == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("urlconf", "service"),
+    [("clinic.urls", "clinic"), ("Config.urls", "config"), ("my_site.urls", "my_site"), ("_private.urls", "private"), ("", "django")],
+)
+def test_the_service_is_named_after_the_project(urlconf: str, service: str) -> None:
+    assert load(ROOT_URLCONF=urlconf).service == service
+
+
+def test_the_environment_wins_over_the_dict() -> None:
+    settings = load(
+        {"SERVICE": "clinic", "TRUSTED_PROXY_COUNT": 1, "ENABLED": True},
+        {
+            "INDELIBLE_SERVICE": "ward",
+            "INDELIBLE_TRUSTED_PROXY_COUNT": "2",
+            "INDELIBLE_ENABLED": "false",
+            "INDELIBLE_MASK": '{"fields": ["diagnosis"]}',
+        },
+    )
+    assert settings.service == "ward"
+    assert settings.trusted_proxy_count == 2
+    assert settings.enabled is False
+    assert settings.mask.fields == ("diagnosis",)
+    assert settings.problems == ()
+
+
+def test_rules_keep_their_order() -> None:
+    rules = [{"route": "/health", "level": "none"}, {"path": "/api/*", "method": "GET", "level": "metadata"}]
+    settings = load({"REQUESTS": {"level": "none", "rules": rules}})
+    assert settings.requests == conf.RequestPolicy(
+        "none",
+        tuple(rules),
+    )
+
+
+def test_limits_that_are_not_given_keep_their_defaults() -> None:
+    limits = load({"LIMITS": {"event_bytes": 1000}}).limits
+    assert limits["event_bytes"] == 1000
+    assert limits["transaction_events"] == 65_536
+
+
+def test_a_dotted_path_becomes_the_callable() -> None:
+    assert load({"ACTOR": "os.path.basename"}).actor is __import__("os").path.basename
+
+
+MISTAKES = [
+    ({"SERVCE": "clinic"}, "INDELIBLE['SERVCE'] is not a setting.", "Did you mean 'SERVICE'?"),
+    ({"service": "clinic"}, "INDELIBLE['service'] is not a setting.", "Did you mean 'SERVICE'?"),
+    ({"SERVICE": 7}, "INDELIBLE['SERVICE']: must be a string, not int.", None),
+    ({"SERVICE": "A Clinic"}, "INDELIBLE['SERVICE']: 'A Clinic' is not usable as a name.", "Use up to 64"),
+    ({"ENABLED": "yes"}, "INDELIBLE['ENABLED']: must be True or False, not 'yes'.", None),
+    ({"AGENT": "extern"}, "INDELIBLE['AGENT']: 'extern' is not one of 'auto', 'external'.", "Did you mean 'external'?"),
+    ({"EVIDENCE": "marker"}, "INDELIBLE['EVIDENCE']: 'marker' is not one of 'ack'.", None),
+    ({"TRUSTED_PROXY_COUNT": -1}, "must be a whole number, at least 0, not -1", None),
+    ({"TRUSTED_PROXY_COUNT": True}, "must be a whole number, at least 0, not True", None),
+    ({"REQUESTS": {"level": "metadat"}}, "level 'metadat' is not one of", "Did you mean 'metadata'?"),
+    ({"REQUESTS": {"rules": [{"rout": "/x", "level": "none"}]}}, "'rout' is not one of", "Did you mean 'route'?"),
+    ({"REQUESTS": {"rules": [{"route": "/x"}]}}, "a rule must be a dict with a 'level'", None),
+    ({"REQUESTS": {"rules": [{"level": "none"}]}}, "matches by nothing", "Give it a 'route'"),
+    ({"REQUESTS": {"rules": [{"method": "P@T", "level": "none"}]}}, "'P@T' is not an HTTP method", None),
+    ({"REQUESTS": {"rules": [{"route": 1, "level": "none"}]}}, "'route' of a rule must be a string, not int", None),
+    ({"REQUESTS": {"rules": "/x"}}, "'rules' must be a list, not str", None),
+    ({"REQUESTS": "metadata"}, "must be a dict with string keys, not str", None),
+    ({"MASK": {"fields": "ssn"}}, "must be a list of strings, not 'ssn'", None),
+    ({"MASK": {"values": ["cards"]}}, "'cards' is not one of", "Did you mean 'card'?"),
+    ({"MODELS": {"Patient": {}}}, "'Patient' is not a model", "Write 'app_label.Model'."),
+    ({"ACTOR": "clinic.nowhere"}, "'clinic.nowhere' cannot be imported", "Give the dotted path"),
+    ({"ACTOR_FIELDS": ["id", "mail"]}, "'mail' is not one of", "Did you mean 'email'?"),
+    ({"LIMITS": {"event_byte": 1}}, "'event_byte' is not one of", "Did you mean 'event_bytes'?"),
+    ({"LIMITS": {"event_bytes": "1 MB"}}, "event_bytes must be a whole number, at least 1, not '1 MB'", None),
+    ({"REQUEST_ID_HEADER": "X Request"}, "'X Request' is not the name of a header", "Use letters"),
+    ({"DATA_DIR": 3}, "must be a path, not int", None),
+    ("clinic", "must be a dict, not str", "Write INDELIBLE"),
+]
+
+
+@pytest.mark.parametrize(("given", "message", "hint"), MISTAKES)
+def test_a_mistake_is_reported_and_the_default_stands_in(given: Any, message: str, hint: str | None) -> None:
+    settings = load(given)
+    (problem,) = settings.problems
+    assert message in problem.message
+    assert (problem.hint or "").startswith(hint or "")
+    assert (hint is None) == (problem.hint is None)
+    key = problem.key.lower()
+    if key in conf.Settings.__dataclass_fields__:
+        assert getattr(settings, key) == getattr(load(), key)
+
+
+def test_a_mistake_in_the_environment_names_the_variable() -> None:
+    settings = load({"LIMITS": {"event_bytes": 5}}, {"INDELIBLE_LIMITS": "{broken"})
+    (problem,) = settings.problems
+    assert problem.message.startswith("INDELIBLE_LIMITS: is not JSON")
+    assert settings.limits == conf.LIMITS
+
+
+def test_only_a_slip_of_the_pen_in_the_environment_is_a_mistake() -> None:
+    settings = load({}, {"INDELIBLE_SERVIC": "x", "INDELIBLE_BINARY": "/x", "INDELIBLE_INK": "blue", "PATH": "/bin"})
+    assert [(problem.message, problem.hint) for problem in settings.problems] == [
+        ("INDELIBLE_SERVIC in the environment is not a setting.", "Did you mean 'SERVICE'?")
+    ]
+
+
+def test_every_setting_is_described() -> None:
+    for key in conf.KEYS:
+        assert f"``{key}``" in (getattr(conf, key.lower()).__doc__ or ""), key

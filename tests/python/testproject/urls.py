@@ -1,0 +1,7 @@
+"""The URLs of the site that the tests run in."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("testproject.views_requests"))]
