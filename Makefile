@@ -1,0 +1,103 @@
+# What a person types. Every target does its own set-up on a fresh machine with Rust and Python 3.10 or newer.
+#
+#   make demo           the clinic: real requests, a trail, proof, tampering; Ctrl-C ends it
+#   make demo DEMO=once the same, ends by itself
+#   make test           all tests, on SQLite and PostgreSQL, with the oldest and newest supported Django
+#   make lint           formats, linters, types, doc comments, licences, rules of the house
+#   make torture        the crash tests of `make test`, twenty times as long
+#   make bench          what recording costs: instructions per Django operation, nanoseconds per append
+
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.PHONY: demo test lint torture bench clean
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export INDELIBLE_BINARY := $(CARGO_TARGET_DIR)/debug/indelible
+export CARGO_TERM_COLOR ?= never
+export PYTHONDONTWRITEBYTECODE := 1
+
+STEP := scripts/step
+NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
+PYTEST := -m pytest -q -n 2 --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
+PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house
+
+demo: venv
+	@$(STEP) "build indelible" cargo build --locked --package indelible-server
+	@$(STEP) "build native module" scripts/build-native
+	@cd examples/clinic && DEMO=$(DEMO) exec ../../.venv/bin/python -m demo
+
+# Targets of their own, so that with --keep-going one fault does not hide the next.
+TESTS := test-rust test-django52 test-django42 test-django60
+test: $(TESTS)
+
+test-rust: tools
+	@$(STEP) "rust tests" $(NEXTEST)
+	@$(STEP) "rust doc tests" cargo test --locked --workspace --exclude indelible-python --doc --quiet
+
+test-django52: binaries venv
+	@$(STEP) "python tests, Django 5.2" .venv/bin/python $(PYTEST)
+
+test-django42: binaries
+	@$(STEP) "venv django42" scripts/venv django42
+	@$(STEP) "python tests, Django 4.2" .venv-django42/bin/python $(PYTEST)
+
+test-django60: binaries
+	@if python3.12 -c '' 2>/dev/null; then \
+	  $(STEP) "venv django60" scripts/venv django60; \
+	  $(STEP) "python tests, Django 6.0" .venv-django60/bin/python $(PYTEST); \
+	else echo "--- python tests, Django 6.0: skipped, no python3.12 that works"; fi
+
+tools:
+	@$(STEP) "cargo-nextest" scripts/require cargo-nextest
+	@$(STEP) "postgresql" scripts/require postgresql
+
+# Built as the Rust tests build it: with the features that their crates ask for, so that nothing is compiled twice.
+binaries: tools
+	@$(STEP) "build indelible" $(NEXTEST) --no-run
+	@$(STEP) "build native module" scripts/build-native
+
+LINTS := lint-rustfmt lint-clippy lint-rustdoc lint-ruff lint-format lint-mypy lint-crates lint-house
+lint: $(LINTS)
+
+venv:
+	@$(STEP) "venv django52" scripts/venv django52
+
+lint-rustfmt:
+	@$(STEP) "rustfmt" cargo fmt --all --check
+
+lint-clippy:
+	@$(STEP) "clippy" cargo clippy --locked --workspace --all-targets --all-features --quiet -- -D warnings
+
+lint-rustdoc:
+	@$(STEP) "rustdoc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+
+lint-ruff: venv
+	@$(STEP) "ruff" .venv/bin/ruff check --no-cache $(PYTHON_SOURCES)
+
+lint-format: venv
+	@$(STEP) "ruff format" .venv/bin/ruff format --no-cache --check $(PYTHON_SOURCES)
+
+lint-mypy: venv
+	@$(STEP) "mypy" .venv/bin/mypy --no-incremental --cache-dir=/dev/null
+
+lint-crates:
+	@$(STEP) "crates: licences, sources, bans, counts" scripts/check-crates
+
+lint-house:
+	@$(STEP) "rules of the house" scripts/check-house
+
+torture: binaries venv
+	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(NEXTEST) --test kill_agent
+	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
+
+bench: venv
+	@$(STEP) "valgrind" scripts/require valgrind
+	@$(STEP) "build native module, release" scripts/build-native --release
+	@$(STEP) "journal append" cargo bench --locked --quiet -p indelible --bench append
+	@$(STEP) "instructions per operation" .venv/bin/python -m bench.instructions
+
+.PHONY: $(TESTS) $(LINTS) tools binaries venv
+clean:
+	rm -rf target .venv .venv-django42 .venv-django60 python/indelible/*.so
