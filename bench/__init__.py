@@ -1,0 +1,1 @@
+"""What recording costs a Django application; see README.md."""

@@ -1,0 +1,144 @@
+"""``python -m bench.instructions``: instructions per Django operation, with and without the audit trail.
+
+Counted by valgrind's callgrind in user space, so that other programs on the machine do not matter. ``control`` is the run without audit trail
+repeated: what it differs by is the error of the method.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HOUSE = Path(__file__).resolve().parent.parent
+CLINIC = HOUSE / "examples" / "clinic"
+VARIANTS = {"without": "without", "control": "without", "with": "with"}
+WARM_UP = 3
+
+# Operation of the worker, title, how often it is counted, how many objects it handles, goal in thousands of instructions per object.
+OPERATIONS = (
+    ("create", "ORM create", 20, 1, 65),
+    ("create_atomic", "ORM create in transaction.atomic", 20, 1, None),
+    ("get_save", "ORM get and save one field", 20, 1, 75),
+    ("get_delete", "ORM get and delete", 20, 1, 60),
+    ("m2m_add", "m2m add", 20, 1, 60),
+    ("load_rows", "load 100 rows, per row", 4, 100, 3),
+    ("load_json_rows", "load 100 rows with a JSON field, per row", 4, 100, None),
+    ("post_create", "POST create, level metadata", 10, 1, None),
+)
+
+
+class Worker:
+    """One worker process, on its own database and data directory, under callgrind."""
+
+    def __init__(self, folder: Path, variant: str) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "BENCH_VARIANT": variant,
+            "CLINIC_DATA": str(folder),
+            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "PYTHONPATH": os.pathsep.join([str(HOUSE), str(CLINIC)]),
+            "PYTHONHASHSEED": "0",
+            "INDELIBLE_AGENT": "external",
+        }
+        # The database is made at full speed, outside valgrind.
+        subprocess.run([sys.executable, "-m", "django", "migrate", "--verbosity", "0"], env=self.environment, cwd=HOUSE, check=True)
+        counter = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
+        self.process = subprocess.Popen(
+            [*counter, sys.executable, "-m", "bench.worker"],
+            env=self.environment,
+            cwd=HOUSE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.about = self._answer()
+
+    def ask(self, *words: object) -> dict:
+        assert self.process.stdin is not None
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def instructions(self, operation: str, count: int) -> float:
+        """Instructions of one operation, the mean of ``count``; reading one command is in it too, for every variant alike."""
+        self.ask("stage", operation, WARM_UP)
+        self.ask("fire")
+        self.ask("stage", operation, count)
+        self._control("--zero")
+        self.ask("fire")
+        self._control("--dump")
+        dumps = sorted(self.folder.glob("counts.*"))
+        total = max(int(found) for dump in dumps for found in re.findall(r"^totals: (\d+)", dump.read_text(), re.MULTILINE))
+        for dump in dumps:
+            dump.unlink()
+        return total / count
+
+    def start_counting(self) -> None:
+        self._control("--instr=on")
+
+    def _control(self, flag: str) -> None:
+        subprocess.run(
+            ["callgrind_control", flag, str(self.process.pid)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def run(variant: str) -> dict[str, tuple[float, int]]:
+    """Instructions and SQL statements of every operation."""
+    with tempfile.TemporaryDirectory(prefix="indelible-bench-") as folder:
+        worker = Worker(Path(folder), variant)
+        try:
+            statements = {name: worker.ask("statements", name)["statements"] for name, *_ in OPERATIONS}
+            worker.start_counting()
+            return {name: (worker.instructions(name, count), statements[name]) for name, _, count, *_ in OPERATIONS}
+        finally:
+            worker.close()
+
+
+def report(results: dict[str, dict[str, tuple[float, int]]]) -> None:
+    print(f"\nThousands of instructions per operation; Python {platform.python_version()}, callgrind, user space\n")
+    print("| operation | without | control | added | goal | added SQL |")
+    print("|---|---|---|---|---|---|")
+    for name, title, _, objects, goal in OPERATIONS:
+        without, statements = results["without"][name]
+        control, _ = results["control"][name]
+        recorded, recorded_statements = results["with"][name]
+        added = (recorded - without) / objects / 1000
+        print(
+            f"| {title} | {without / objects / 1000:.1f} | {100 * (control - without) / without:+.2f} % "
+            f"| {added:+.1f} ({100 * (recorded - without) / without:+.1f} %) "
+            f"| {'' if goal is None else f'≤ +{goal}'} | {recorded_statements - statements:+d} |"
+        )
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n", 1)[0]).parse_args()
+    results = {}
+    for name, variant in VARIANTS.items():
+        print(f"bench: counting {name} the audit trail" if name != "control" else "bench: counting control", file=sys.stderr)
+        results[name] = run(variant)
+    report(results)
+
+
+if __name__ == "__main__":
+    main()
