@@ -55,6 +55,13 @@ fn what_only_looks_like_a_secret_stays() {
         "https://ana:@host/path",
         "mailto:ana@host, 12:30@noon",
         "40128888-8888-1881-8000-000000000000",
+        // Lucky digits at the end of a hexadecimal number that goes on behind a separator.
+        "9b2cf535f27731c974343059723719285-0",
+        "9b2cf535f27731c974343059723719285 0",
+        "ab12f3059723719285-0",
+        "0-30597237192850f1ab",
+        "40128888-8888-1881-8000-000000000000-0",
+        "part-40128888-8888-1881-8000-000000000000",
         "phone +49 4012 8888 8888 1881",
         "10.0.0.1 4.11.11.11 version 4111.1111",
         "use sk-learn, ask_live_help and npm_config_registry",

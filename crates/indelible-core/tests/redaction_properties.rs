@@ -261,6 +261,16 @@ proptest! {
         gone(&redactor.path(&format!("/n/{}", input.replace(' ', "%20"))), &number.replace(' ', "%20"))?;
     }
 
+    /// The digits of a card at either end of a hash, the last or the first of them behind a separator.
+    #[test]
+    fn lucky_digits_of_a_hexadecimal_number_stay(hash in "[0-9a-f]{20,40}[a-f]", number in card(), digits in 12_usize..16, separator in select(vec!["", " ", "-", "."])) {
+        let (head, tail) = number.split_at(digits);
+        let redactor = Redactor::default();
+        for text in [format!("{hash}{head}{separator}{tail}"), format!("{hash}{number}{separator}0"), format!("0{separator}{number}{}", hash.chars().rev().collect::<String>())] {
+            prop_assert_eq!(redactor.text(&text), Cow::Borrowed(text.as_str()));
+        }
+    }
+
     #[test]
     fn a_number_with_a_wrong_check_digit_stays(number in card(), wrong in 1..10_u8, separator in select(vec!["", " ", "-"])) {
         let check = number.as_bytes()[15] - b'0';

@@ -23,7 +23,7 @@ pub(super) fn digit_run(text: &[u8], from: usize, masked: usize) -> DigitRun {
     let is_fraction = from >= masked + 2 && text[from - 1] == b'.' && text[from - 2].is_ascii_digit();
     let start = if is_fraction { from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count() } else { from };
     let card = if digits < CARD_DIGITS_MIN { None } else { first_card(text, start..end) };
-    DigitRun { card: card.filter(|card| !in_hex_digest(text, card) && !in_uuid(text, card) && !in_phone(text, from, digits, card)), end }
+    DigitRun { card: card.filter(|card| !in_phone(text, from, digits, card)), end }
 }
 
 fn run_end(text: &[u8], from: usize) -> (usize, usize) {
@@ -64,9 +64,10 @@ fn first_card(text: &[u8], run: Range<usize>) -> Option<Range<usize>> {
         if found.as_ref().is_some_and(|card| start >= card.end) {
             break;
         }
-        if let Some(length) = longest_card(&text[start..run.end]) {
+        let candidate = longest_card(&text[start..run.end]).map(|length| start..start + length);
+        if let Some(candidate) = candidate.filter(|candidate| !in_hex_number(text, candidate) && !in_uuid(text, candidate)) {
             let card = found.get_or_insert(start..start);
-            card.end = card.end.max(start + length);
+            card.end = card.end.max(candidate.end);
         }
     }
     found
@@ -152,26 +153,50 @@ const HEX_DIGEST_BYTES_MIN: usize = 32;
 /// Longest hash that is recognised, in digits (SHA-512).
 const HEX_DIGEST_BYTES_MAX: usize = 128;
 
-/// Whether the digits are part of a long hexadecimal number, which holds sixteen lucky digits now and then.
-fn in_hex_digest(text: &[u8], card: &Range<usize>) -> bool {
-    let is_hex = |byte: &&u8| byte.is_ascii_hexdigit();
-    let before = text[..card.start].iter().rev().take(HEX_DIGEST_BYTES_MAX).take_while(is_hex).count();
-    let after = text[card.end..].iter().take(HEX_DIGEST_BYTES_MAX).take_while(is_hex).count();
-    let digest = card.start - before..card.end + after;
-    text[digest.clone()].iter().all(u8::is_ascii_hexdigit) && (HEX_DIGEST_BYTES_MIN..=HEX_DIGEST_BYTES_MAX).contains(&digest.len())
+/// Shortest identifier in hexadecimal that can be told from a label before a card, in digits (a span of W3C Trace Context).
+const HEX_ID_BYTES_MIN: usize = 16;
+
+/// Whether the first or the last group of digits is part of a hexadecimal number, which has many digits in a row now and then.
+///
+/// Such a number can go on behind a separator (`9b2c…3059723719285-0`), so that both groups are looked at, each with its own word.
+fn in_hex_number(text: &[u8], card: &Range<usize>) -> bool {
+    let is_word = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    let before = text[..card.start].iter().rev().take(HEX_DIGEST_BYTES_MAX).take_while(is_word).count();
+    let after = text[card.end..].iter().take(HEX_DIGEST_BYTES_MAX).take_while(is_word).count();
+    let first = text[card.clone()].iter().take_while(is_digit).count();
+    let last = text[card.clone()].iter().rev().take_while(is_digit).count();
+    if first == card.len() {
+        return is_hex_number(&text[card.start - before..card.start], first, &text[card.end..card.end + after]);
+    }
+    is_hex_number(&text[card.start - before..card.start], first, &[]) || is_hex_number(&[], last, &text[card.end..card.end + after])
+}
+
+/// Whether a word is a number in hexadecimal: `digits` decimal ones with `before` and `after` around them.
+///
+/// A hash is told by its length. In a shorter word letters and digits must be mixed outside of the group too: `b4111111111111111` may
+/// be a label and a card.
+fn is_hex_number(before: &[u8], digits: usize, after: &[u8]) -> bool {
+    let length = before.len() + digits + after.len();
+    let mut around = before.iter().chain(after);
+    let is_mixed = || before.iter().chain(after).any(u8::is_ascii_digit) && before.iter().chain(after).any(u8::is_ascii_alphabetic);
+    around.all(u8::is_ascii_hexdigit)
+        && ((HEX_DIGEST_BYTES_MIN..=HEX_DIGEST_BYTES_MAX).contains(&length)
+            || (HEX_ID_BYTES_MIN..HEX_DIGEST_BYTES_MIN).contains(&length) && is_mixed())
 }
 
 /// Where the dashes of a UUID stand (RFC 9562 §4).
 const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
 const UUID_BYTES: usize = 36;
 
-/// Whether the digits are part of a UUID.
+/// Whether the digits begin or end inside a UUID, which may stand between other words and dashes.
 fn in_uuid(text: &[u8], card: &Range<usize>) -> bool {
-    let is_uuid = |byte: &&u8| byte.is_ascii_hexdigit() || **byte == b'-';
-    let before = text[..card.start].iter().rev().take(UUID_BYTES).take_while(is_uuid).count();
-    let after = text[card.end..].iter().take(UUID_BYTES).take_while(is_uuid).count();
-    let uuid = &text[card.start - before..card.end + after];
-    uuid.len() == UUID_BYTES && uuid.iter().enumerate().all(|(at, &byte)| (byte == b'-') == UUID_DASHES.contains(&at))
+    let reach = text.len().min(card.end + UUID_BYTES - 1);
+    text[card.start.saturating_sub(UUID_BYTES - 1)..reach].windows(UUID_BYTES).any(is_uuid)
+}
+
+fn is_uuid(text: &[u8]) -> bool {
+    text.iter().enumerate().all(|(at, byte)| if UUID_DASHES.contains(&at) { *byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 /// Most digits of an international phone number (ITU-T E.164).

@@ -90,10 +90,7 @@ pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Co
 /// `None`: there is nothing to mask.
 fn redact_once(redactor: &Redactor, text: &str, pairs: Pairs) -> Option<String> {
     let mut scan = Scan { redactor, text, pairs, out: String::new(), copied: 0, no_token_before: 0, password: 0..0 };
-    let mut at = 0;
-    while let Some(skipped) = text.as_bytes()[at..].iter().position(|&byte| TRIGGERS[usize::from(byte)] != Trigger::Nothing) {
-        at = scan.look(at + skipped);
-    }
+    scan.run(0, text.len());
     scan.finish()
 }
 
@@ -111,6 +108,15 @@ struct Scan<'r, 't> {
 }
 
 impl Scan<'_, '_> {
+    /// Looks at every trigger from `at` on that stands before `end`; returns where to go on, which may be behind `end`.
+    fn run(&mut self, mut at: usize, end: usize) -> usize {
+        let is_trigger = |byte: &u8| TRIGGERS[usize::from(*byte)] != Trigger::Nothing;
+        while let Some(skipped) = self.text.as_bytes().get(at..end).and_then(|bytes| bytes.iter().position(is_trigger)) {
+            at = self.look(at + skipped);
+        }
+        at
+    }
+
     /// Looks at a byte that is a trigger; returns where to go on.
     fn look(&mut self, at: usize) -> usize {
         let found = match TRIGGERS[usize::from(self.text.as_bytes()[at])] {
@@ -127,7 +133,7 @@ impl Scan<'_, '_> {
             Trigger::Prefix => self.api_token(at),
             Trigger::Dollar => self.password_hash(at),
         };
-        found.map_or(at + 1, |secret| self.mask(secret))
+        found.map_or(at + 1, |secret| self.mask_beyond(at, secret))
     }
 
     fn has(&self, detector: Detector) -> bool {
@@ -199,14 +205,28 @@ impl Scan<'_, '_> {
         value_after(self.text.as_bytes(), at, if is_prose { Separator::ColonOfProse } else { separator })
     }
 
+    /// Masks a secret that was recognised at `at`, and before it what stands between: the headers of a part, a name in quotes.
+    fn mask_beyond(&mut self, at: usize, secret: Range<usize>) -> usize {
+        self.run(at + 1, secret.start);
+        self.mask(secret.start.max(self.copied)..secret.end.max(self.copied))
+    }
+
     /// Replaces a secret; returns where it ends.
     fn mask(&mut self, secret: Range<usize>) -> usize {
-        if &self.text[secret.clone()] != MASK {
-            self.out.push_str(&self.text[self.copied..secret.start]);
-            self.out.push_str(MASK);
-            self.copied = secret.end;
+        if let Some(end) = self.masked_before(&secret) {
+            return end;
         }
+        self.out.push_str(&self.text[self.copied..secret.start]);
+        self.out.push_str(MASK);
+        self.copied = secret.end;
         secret.end
+    }
+
+    /// Where the mask ends that stands in place of this secret already. A bare value ends before a bracket, so that the last byte
+    /// of a mask may not seem to belong to it.
+    fn masked_before(&self, secret: &Range<usize>) -> Option<usize> {
+        let end = secret.start + MASK.len();
+        (self.text[secret.start..].starts_with(MASK) && (end - 1..=end).contains(&secret.end)).then_some(end)
     }
 
     fn finish(mut self) -> Option<String> {
