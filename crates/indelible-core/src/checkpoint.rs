@@ -1,5 +1,5 @@
-//! What the agent signs: the head of the tree, a digest of the work it has not finished, and every batch it commits
-//! (docs/format.md, "Checkpoint", "State", "Trail file").
+//! What the agent signs: the head of the tree, a digest of the work it has not finished, every batch it commits, and every file
+//! that it seals (docs/format.md, "Checkpoint", "State", "Trail file", "Seal").
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use crate::{Note, NoteError, SigningKey, VerifierKey};
 const ORIGIN_PREFIX: &str = "indelible/";
 const STATE_TITLE: &str = "indelible state v1";
 const BATCH_TITLE: &str = "indelible batch v1";
+const SEAL_TITLE: &str = "indelible seal v1";
 
 /// Name of a trail and of its key: `indelible/` and 128 random bits. It is made with the key and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +56,19 @@ pub struct BatchNote {
     pub previous_state: Hash,
 }
 
+/// All bytes of a sealed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealNote {
+    /// The trail.
+    pub origin: Origin,
+    /// The first leaf of the file.
+    pub first_index: u64,
+    /// The leaf behind the last one of the file.
+    pub end_index: u64,
+    /// SHA-256 of the file.
+    pub digest: Hash,
+}
+
 /// A note that is not what the agent signs, or not signed as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -74,7 +88,7 @@ pub enum CheckpointError {
         /// Lines that were found.
         found: usize,
     },
-    /// A first line that is not that of a state or of a batch.
+    /// A first line that is not that of a state, of a batch or of a seal.
     #[error("the signed text does not begin with {expected:?}")]
     Title {
         /// The line that was expected.
@@ -273,6 +287,53 @@ impl fmt::Display for BatchNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [root_hash, state, previous_state] = [&self.root_hash, &self.state, &self.previous_state].map(Hash::to_base64);
         writeln!(f, "{BATCH_TITLE}\n{}\n{}\n{root_hash}\n{state}\n{previous_state}", self.origin, self.tree_size)
+    }
+}
+
+impl SealNote {
+    /// Reads the text of a seal, without its signatures.
+    ///
+    /// # Errors
+    /// - [`CheckpointError::Lines`], [`CheckpointError::Title`], [`CheckpointError::Origin`], [`CheckpointError::TreeSize`],
+    ///   [`CheckpointError::Hash`]: not what [`SealNote`]'s `Display` writes.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let [title, origin, first_index, end_index, digest] = lines(text)?;
+        check_title(title, SEAL_TITLE)?;
+        Ok(Self {
+            origin: origin.parse()?,
+            first_index: parse_size(first_index)?,
+            end_index: parse_size(end_index)?,
+            digest: Hash::from_base64(digest)?,
+        })
+    }
+
+    /// Reads and verifies a signed seal.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`] and [`SealNote::parse`].
+    #[cfg(feature = "signing")]
+    pub fn open(note: &[u8], key: &VerifierKey) -> Result<Self, CheckpointError> {
+        let note = Note::parse(note)?;
+        let seal = Self::parse(note.verify(key)?)?;
+        check_name(&seal.origin, key.name())?;
+        Ok(seal)
+    }
+
+    /// Signs the seal.
+    ///
+    /// # Errors
+    /// - [`CheckpointError::ForeignKey`]: `key` has another name than the origin.
+    #[cfg(feature = "signing")]
+    pub fn sign(&self, key: &SigningKey) -> Result<Note, CheckpointError> {
+        check_name(&self.origin, key.name())?;
+        Ok(key.sign(&self.to_string()).expect("an origin, numbers and base64 are plain text"))
+    }
+}
+
+impl fmt::Display for SealNote {
+    /// Writes the text that is signed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{SEAL_TITLE}\n{}\n{}\n{}\n{}", self.origin, self.first_index, self.end_index, self.digest.to_base64())
     }
 }
 

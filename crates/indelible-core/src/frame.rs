@@ -10,6 +10,9 @@ pub const FRAME_HEADER_BYTES: usize = 20;
 /// The largest payload of a frame in bytes.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The most items of an INTENT or OUTCOME. A recorder holds 65,536 events and one more for each model and action beyond.
+pub const FRAME_ITEMS_MAX: usize = 131_072;
+
 const MAGIC: &[u8; 8] = b"INDELJNL";
 const VERSION: u32 = 1;
 const ITEM_HEADER_BYTES: usize = 28;
@@ -296,7 +299,7 @@ impl<'a> Frame<'a> {
     pub fn parse(kind: u8, payload: &'a [u8]) -> Result<Self, FrameError> {
         let wrong = |what| FrameError::Payload { kind, what };
         let mut reader = Reader(payload);
-        let short = wrong("it ends too early");
+        let short = wrong("it ends too early, or has more items than a frame may");
         let frame = match kind {
             1 => Self::Event(reader.item().ok_or(short)?),
             2 => {
@@ -385,8 +388,8 @@ impl<'a> Reader<'a> {
 
     fn items(&mut self) -> Option<Vec<Item<'a>>> {
         let count = self.u32()? as usize;
-        // A forged count must not reserve memory that the payload cannot fill.
-        if count > self.0.len() / ITEM_HEADER_BYTES {
+        // A forged count must not reserve memory that the payload cannot fill, nor millions of empty items more than it fills.
+        if count > (self.0.len() / ITEM_HEADER_BYTES).min(FRAME_ITEMS_MAX) {
             return None;
         }
         (0..count).map(|_| self.item()).collect()

@@ -19,6 +19,7 @@
 mod checkpoint;
 mod diff;
 mod event;
+mod file_system;
 mod frame;
 mod id;
 mod json;
@@ -27,18 +28,21 @@ mod merkle;
 mod note;
 mod policy;
 pub mod query;
+#[cfg(feature = "signing")]
+mod receipt;
 mod redact;
 mod time;
 
-pub use checkpoint::{BatchNote, Checkpoint, CheckpointError, Origin, StateDigest};
+pub use checkpoint::{BatchNote, Checkpoint, CheckpointError, Origin, SealNote, StateDigest};
 pub use diff::diff;
 pub use event::{
     Action, Actor, ActorType, Changes, EVENT_BYTES_MIN, EncodedActor, EncodedSource, ErrorInfo, Event, FieldName, Kind, Outcome, Request,
     Resource, Source, Stamp,
 };
+pub use file_system::FileSystem;
 pub use frame::{
-    Evidence, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameError, Item, RawFrame, Resolution, SEGMENT_HEADER_BYTES,
-    SegmentError, SegmentHeader, encode_frame, read_frame,
+    Evidence, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameError, Item, RawFrame, Resolution,
+    SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, encode_frame, read_frame,
 };
 pub use id::{EventId, IdError, IntentId, StreamId};
 pub use json::{ArrayWriter, Json, ObjectWriter, push_f64, push_i64, push_string, push_timestamp, push_u64};
@@ -51,5 +55,7 @@ pub use merkle::{
 pub use note::{KeyError, SigningKey, VerifierKey};
 pub use note::{Note, NoteError};
 pub use policy::{Level, Policy, PolicyError, Rule};
+#[cfg(feature = "signing")]
+pub use receipt::{Disclosed, Receipt, ReceiptError};
 pub use redact::{Detector, Detectors, MASK, Redactor, UnknownDetector};
 pub use time::{Timestamp, TimestampError};

@@ -1,6 +1,8 @@
 //! Trees and proofs against the definitions of RFC 9162 §2.1, and against every kind of damage.
 
-use indelible_core::{ConsistencyProof, Frontier, Hash, InclusionProof, ProofError, TreeHead, empty_root, leaf_hash, node_hash, root_of};
+use indelible_core::{
+    ConsistencyProof, Frontier, FrontierError, Hash, InclusionProof, ProofError, TreeHead, empty_root, leaf_hash, node_hash, root_of,
+};
 use proptest::prelude::*;
 
 /// Trees up to this size are checked completely: it passes the powers of two where edges change shape.
@@ -255,4 +257,18 @@ impl Damage {
             }
         }
     }
+}
+
+#[test]
+fn a_frontier_of_the_largest_size_is_read_and_one_leaf_more_is_refused() {
+    let bytes = |size: u64| [size.to_le_bytes().as_slice(), &[7; 32].repeat(size.count_ones() as usize)].concat();
+    assert_eq!(Frontier::from_bytes(&bytes(Frontier::SIZE_MAX)).unwrap().size(), Frontier::SIZE_MAX);
+    let found = Frontier::SIZE_MAX + 1;
+    assert_eq!(Frontier::from_bytes(&bytes(found)), Err(FrontierError::Size { found }));
+}
+
+#[test]
+fn a_hash_in_a_failed_assertion_is_its_digits() {
+    let hash = Hash::from_bytes([0xa5; 32]);
+    assert_eq!(format!("{hash:?}"), "a5".repeat(32));
 }

@@ -10,9 +10,9 @@
 use std::path::PathBuf;
 
 use indelible_core::{
-    BatchNote, Checkpoint, ConsistencyProof, EventId, Evidence, Frame, Frontier, Hash, InclusionProof, IntentId, Item, LeafEntry, Origin,
-    Resolution, SegmentHeader, SigningKey, StateDigest, StreamId, Timestamp, TreeHead, Verdict, commitment, encode_frame, leaf_hash,
-    read_frame,
+    BatchNote, Checkpoint, ConsistencyProof, Disclosed, EventId, Evidence, Frame, Frontier, Hash, InclusionProof, IntentId, Item,
+    LeafEntry, Origin, Receipt, Resolution, SealNote, SegmentHeader, SigningKey, StateDigest, StreamId, Timestamp, TreeHead, Verdict,
+    commitment, encode_frame, leaf_hash, read_frame,
 };
 use serde_json::{Value, json};
 
@@ -204,6 +204,7 @@ mod notes {
             state: leaf_hash(b"rows"),
             previous_state: leaf_hash(b"rows before"),
         };
+        let seal = SealNote { origin: origin.clone(), first_index: 256, end_index: 1000, digest: leaf_hash(b"a sealed file") };
         let signed = |checkpoint: &Checkpoint| {
             json!({
                 "tree_size": checkpoint.tree_size,
@@ -228,6 +229,12 @@ mod notes {
                     "previous_state": batch.previous_state.to_string(),
                     "note": batch.sign(&key).unwrap().to_string(),
                 },
+                "seal": {
+                    "first_index": 256,
+                    "end_index": 1000,
+                    "digest": seal.digest.to_string(),
+                    "note": seal.sign(&key).unwrap().to_string(),
+                },
                 "refused": [
                     { "why": "the tree size was changed", "note": note.replace("1000", "1001") },
                     { "why": "another key of the same name", "note": checkpoint(1000).sign(&SigningKey::from_seed(origin.as_str(), &[9; 32]).unwrap()).unwrap().to_string() },
@@ -246,8 +253,52 @@ mod notes {
         assert_eq!(StateDigest::open(note.as_bytes(), &verifier), Ok(state));
         let note = stored["batch"]["note"].as_str().unwrap();
         assert_eq!(BatchNote::open(note.as_bytes(), &verifier), Ok(batch));
+        let note = stored["seal"]["note"].as_str().unwrap();
+        assert_eq!(SealNote::open(note.as_bytes(), &verifier), Ok(seal));
         for refused in stored["refused"].as_array().unwrap() {
             assert!(Checkpoint::open(refused["note"].as_str().unwrap().as_bytes(), &verifier).is_err(), "{refused}");
+        }
+    }
+}
+
+mod receipts {
+    use super::*;
+
+    /// Three leaves, of which the middle one is proved.
+    fn receipt(body: &str, shown: bool) -> Value {
+        let origin = Origin::from_random([0x42; 16]);
+        let key = SigningKey::from_seed(origin.as_str(), &[6; 32]).unwrap();
+        let salt = [0x5a; 32];
+        let entry = LeafEntry {
+            event: event(2),
+            stream: stream(),
+            stream_index: 1,
+            sequence: 4,
+            item: 0,
+            recorded_at: Timestamp::from_micros(1_769_851_800_123_456),
+            received_at: Timestamp::from_micros(1_769_851_801_000_000),
+            verdict: Verdict::Committed,
+            commitment: commitment(&salt, body.as_bytes()),
+        };
+        let leaves = [leaf_hash(b"first"), entry.hash(), leaf_hash(b"third")];
+        let root_hash = TreeHead::of(leaves).root_hash;
+        let receipt = Receipt {
+            entry,
+            disclosed: shown.then(|| Disclosed { salt, body: body.as_bytes().to_vec() }),
+            proof: InclusionProof::prove(1, &leaves).unwrap(),
+            checkpoint: Checkpoint { origin, tree_size: 3, root_hash }.sign(&key).unwrap(),
+        };
+        let body = shown.then_some(body);
+        json!({ "verifier": key.verifier().to_string(), "root_hash": root_hash.to_string(), "body": body, "receipt": receipt.to_string() })
+    }
+
+    #[test]
+    fn receipts_are_those_of_the_vectors_and_verify() {
+        let stored = check("receipts.json", &json!({ "receipts": [receipt(BODY, true), receipt("", true), receipt(BODY, false)] }));
+        for stored in stored["receipts"].as_array().unwrap() {
+            let receipt = Receipt::parse(stored["receipt"].as_str().unwrap().as_bytes()).unwrap();
+            receipt.verify(&stored["verifier"].as_str().unwrap().parse().unwrap()).unwrap();
+            assert_eq!(receipt.disclosed.map(|shown| String::from_utf8(shown.body).unwrap()).as_deref(), stored["body"].as_str());
         }
     }
 }

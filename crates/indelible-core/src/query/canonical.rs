@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::cursor::is_delimiter;
-use super::{Condition, Key, Order, Pattern, Query, Range, Term, Value};
+use super::parse::meant_instead;
+use super::{Condition, Key, Order, Pattern, Query, Range, Term, Value, Words};
 
 impl fmt::Display for Query {
     /// Writes a text that reads back as an equal query: terms in their order, values joined by commas, quotes only where
@@ -51,12 +52,24 @@ fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Condition], joint: &str, gr
     Ok(())
 }
 
+impl fmt::Display for Condition {
+    /// Writes the condition as it stands beside others in a query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_condition(f, self, matches!(self, Self::Any(_)))
+    }
+}
+
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.negated {
             f.write_char('-')?;
         }
-        write!(f, "{}:", self.key.as_str())?;
+        if let (Key::Text, [Value::Words(words)]) = (self.key, self.values.as_slice())
+            && !words.is_open_at_start()
+        {
+            return write_words(f, words, |word| !words.is_open_at_end() && meant_instead(word).is_some());
+        }
+        write!(f, "{}:", self.name())?;
         for (index, value) in self.values.iter().enumerate() {
             if index > 0 {
                 f.write_char(',')?;
@@ -81,8 +94,13 @@ impl fmt::Display for Value {
             Self::Text(pattern) => write_pattern(f, "", pattern),
             Self::Choice(word) => f.write_str(word),
             Self::Resource { resource_type, id } => write_pattern(f, &format!("{resource_type}/"), id),
+            Self::Words(words) => write_words(f, words, |word| matches!(word, "none" | "any")),
+            Self::Network(network) => network.fmt(f),
             Self::Status(range) => range.fmt(f),
-            Self::Created(range) => range.fmt(f),
+            Self::Duration(range) => range.fmt(f),
+            Self::Number(range) => range.fmt(f),
+            Self::Time(range) => range.fmt(f),
+            Self::Hours(hours) => hours.fmt(f),
             Self::Id(prefix) if prefix.is_whole() => crate::EventId::from_bytes(prefix.bounds().0).fmt(f),
             Self::Id(prefix) => write!(f, "{}*", prefix.digits()),
         }
@@ -106,6 +124,17 @@ fn write_pattern(f: &mut fmt::Formatter<'_>, before: &str, pattern: &Pattern) ->
         f.write_char(character)?;
     }
     write!(f, "\"{star}")
+}
+
+/// Writes words with their stars, in quotes where they are several or `reads_otherwise` says that one needs them.
+fn write_words(f: &mut fmt::Formatter<'_>, words: &Words, reads_otherwise: impl Fn(&str) -> bool) -> fmt::Result {
+    let star = |is_there| if is_there { "*" } else { "" };
+    let quote = match words.as_slice() {
+        [word] if !reads_otherwise(word) => "",
+        _ => "\"",
+    };
+    let text = words.as_slice().join(" ");
+    write!(f, "{}{quote}{text}{quote}{}", star(words.is_open_at_start()), star(words.is_open_at_end()))
 }
 
 /// Whether a text means itself without quotes.

@@ -1,6 +1,6 @@
-//! Reads a query's text from left to right and knows in which column it is.
+//! Reads a query's text from left to right and knows where it is.
 
-use super::error::{Cause, QueryError};
+use super::error::{Cause, Fault};
 
 /// What has been read and what has not.
 pub(super) struct Cursor<'a> {
@@ -8,13 +8,30 @@ pub(super) struct Cursor<'a> {
     at: usize,
 }
 
-/// A text as written: bare or in quotes, with or without a `*` behind it.
+/// A text as written: bare or in quotes, with or without a `*` before and behind it.
 #[derive(Debug)]
 pub(super) struct Atom {
     pub(super) text: String,
     pub(super) quoted: bool,
+    /// Whether a `*` stands before it. One that stands alone is behind it.
+    pub(super) opened: bool,
+    /// Whether a `*` stands behind it.
     pub(super) starred: bool,
-    pub(super) column: usize,
+    /// Where it begins, in bytes.
+    pub(super) at: usize,
+}
+
+impl Atom {
+    /// Whether nothing was written at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty() && !self.opened && !self.starred
+    }
+
+    /// The text with its stars.
+    pub(super) fn written(&self) -> String {
+        let star = |is_there| if is_there { "*" } else { "" };
+        format!("{}{}{}", star(self.opened), self.text, star(self.starred))
+    }
 }
 
 /// Where a bare text ends, besides at a space, a comma, a quote or a parenthesis.
@@ -41,13 +58,23 @@ impl<'a> Cursor<'a> {
         self.rest().is_empty()
     }
 
-    /// The column of what comes next, in characters from 1.
-    pub(super) fn column(&self) -> usize {
-        self.text[..self.at].chars().count() + 1
+    /// Where what comes next begins, in bytes.
+    pub(super) const fn at(&self) -> usize {
+        self.at
     }
 
-    pub(super) fn error(&self, cause: Cause) -> QueryError {
-        QueryError::new(self.column(), cause)
+    /// What has been read since a place.
+    pub(super) fn since(&self, at: usize) -> &'a str {
+        &self.text[at..self.at]
+    }
+
+    /// Goes back to a place that was read before.
+    pub(super) const fn go_back(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    pub(super) const fn fault(&self, cause: Cause) -> Fault {
+        Fault { at: self.at, cause }
     }
 
     pub(super) fn skip_space(&mut self) {
@@ -90,24 +117,33 @@ impl<'a> Cursor<'a> {
         &rest[..length]
     }
 
-    /// Reads bare or quoted text; a bare one may be empty.
-    pub(super) fn atom(&mut self, until: Until) -> Result<Atom, QueryError> {
-        let column = self.column();
+    /// Reads bare or quoted text with its stars; a bare one may be empty.
+    pub(super) fn atom(&mut self, until: Until) -> Result<Atom, Fault> {
+        let at = self.at;
+        let opened = self.leading_star();
         if self.rest().starts_with('"') {
             let text = self.quoted()?;
             let starred = self.take("*");
-            return Ok(Atom { text, quoted: true, starred, column });
+            return Ok(Atom { text, quoted: true, opened, starred, at });
         }
         let bare = self.bare(until);
         let text = bare.strip_suffix('*').unwrap_or(bare);
         if text.contains('*') {
-            return Err(QueryError::new(column, Cause::InnerWildcard { value: bare.to_owned() }));
+            return Err(Fault { at, cause: Cause::InnerWildcard { value: self.since(at).to_owned() } });
         }
-        Ok(Atom { text: text.to_owned(), quoted: false, starred: text.len() < bare.len(), column })
+        Ok(Atom { text: text.to_owned(), quoted: false, opened, starred: text.len() < bare.len(), at })
     }
 
-    fn quoted(&mut self) -> Result<String, QueryError> {
-        let unclosed = self.error(Cause::UnclosedQuote);
+    /// Reads a `*` that has a text behind it.
+    fn leading_star(&mut self) -> bool {
+        let text_follows = self.rest().strip_prefix('*').and_then(|rest| rest.chars().next());
+        let found = text_follows.is_some_and(|next| next == '"' || !is_delimiter(next));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn quoted(&mut self) -> Result<String, Fault> {
+        let unclosed = self.fault(Cause::UnclosedQuote);
         let mut text = String::new();
         let mut characters = self.rest().char_indices().skip(1);
         while let Some((at, character)) = characters.next() {

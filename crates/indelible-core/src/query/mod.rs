@@ -7,7 +7,8 @@
 //! assert_eq!(query.to_string(), "kind:change resource:clinic.Patient/42 -actor:nightly created:>-24h");
 //!
 //! let error = "actr:ana".parse::<Query>().unwrap_err();
-//! assert_eq!(error.help().as_deref(), Some("did you mean `actor:`?"));
+//! assert_eq!(error.help(), "did you mean `actor:`?");
+//! assert_eq!(error.caret("actr:ana"), "actr:ana\n^");
 //! # Ok::<(), indelible_core::query::QueryError>(())
 //! ```
 //!
@@ -15,35 +16,56 @@
 //! query = or
 //! or    = and { "OR" and }
 //! and   = term { ["AND"] term }
-//! term  = ["-" | "NOT"] ( "(" or ")" | key ":" value { "," value } ) | "sort:created-asc" | "sort:created-desc"
+//! term  = ["-" | "NOT"] ( "(" or ")" | key ":" value { "," value } | word | phrase ) | "sort:created-asc" | "sort:created-desc"
 //! value = [">" | ">=" | "<" | "<=" | "="] atom | atom ".." atom | atom "*" | "none" | "any"
-//! atom  = bare text | '"' text with \" and \\ '"'
+//! atom  = bare text | phrase
+//! phrase = '"' text with \" and \\ '"'
 //! ```
 //!
 //! Different keys are combined with AND. A key that is repeated beside itself, or has several values, matches any of them;
 //! excluded, none of them. `-key:value` never matches an event that lacks the field: that is `key:none`. `-( … )` is the
-//! plain opposite of a group. Parentheses around one term mean nothing. What cannot be understood, or what the trail cannot answer, is an error with its place; it never matches nothing in silence.
+//! plain opposite of a group. Words and phrases without a key are those of labels and reason; each must occur. Parentheses
+//! around one term mean nothing. What cannot be understood, or what no field of an event answers, is an error with its
+//! place; it never matches nothing in silence.
 //!
-//! The grammar reads no clock: [`Moment`] stays relative until whoever searches resolves it.
+//! The grammar reads no clock: [`Moment`] stays relative until whoever searches resolves it. Reading is linear in the length
+//! of the text, which is bounded, and never panics.
 
+mod atoms;
 mod canonical;
+mod combine;
 mod cursor;
+mod elapsed;
 mod error;
+mod id_prefix;
 mod key;
 mod moment;
+mod network;
 mod parse;
+mod reach;
 pub(crate) mod suggest;
 mod value;
+mod words;
 
 use std::str::FromStr;
 
+pub use elapsed::{Elapsed, Hours};
 pub use error::{Cause, QueryError};
+pub use id_prefix::IdPrefix;
 pub use key::Key;
 pub use moment::{Date, Moment, Period, Unit};
-pub use value::{IdPrefix, Pattern, Range, Value};
+pub use network::Network;
+pub use reach::{DEFAULT_DAYS, OPEN_START_DAYS_MAX};
+pub use suggest::nearest;
+pub use value::{Pattern, Range, Value};
+pub use words::{Words, words};
 
 /// Longest text of a query, in bytes.
 pub const QUERY_BYTES_MAX: usize = 4096;
+/// Deepest nesting of parentheses; what walks a query recurses as deep.
+pub const DEPTH_MAX: usize = 16;
+/// Most values in one query; each is looked up on its own.
+pub const VALUES_MAX: usize = 256;
 
 /// What to look for, and in which order to show it.
 ///
@@ -87,6 +109,8 @@ pub struct Term {
     pub negated: bool,
     /// Which field.
     pub key: Key,
+    /// Which member of `meta`, with [`Key::Meta`] and with no other key. Dots lead into objects inside.
+    pub member: Option<String>,
     /// The values, at least one, all of the type that the key takes.
     pub values: Vec<Value>,
 }
@@ -134,6 +158,23 @@ impl Query {
             Condition::Term(term) if term.key == key && !term.negated => Some(term.values.as_slice()),
             _ => None,
         })
+    }
+}
+
+impl Term {
+    /// Asks for events whose field has one of some values.
+    #[must_use]
+    pub const fn new(key: Key, values: Vec<Value>) -> Self {
+        Self { negated: false, key, member: None, values }
+    }
+
+    /// The key as it is written, with the member that it names.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.member {
+            Some(member) => format!("{}.{member}", self.key.as_str()),
+            None => self.key.as_str().to_owned(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// The nearest candidate that differs from `word` by at most a third of its letters, and by two at most; or the only one
 /// that `word` begins.
-pub(crate) fn nearest(word: &str, candidates: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
+pub fn nearest(word: &str, candidates: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
     let allowed = (word.chars().count() / 3).clamp(1, 2);
     let near = candidates
         .clone()

@@ -1,6 +1,6 @@
 //! The values of terms.
 
-use super::Moment;
+use super::{Elapsed, Hours, IdPrefix, Moment, Network, Words};
 
 /// One value of a term.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,10 +8,12 @@ use super::Moment;
 pub enum Value {
     /// `none`: the event lacks the field.
     Missing,
-    /// `any`: the event has the field.
+    /// `any`: the event has the field. Of `created:`, which every event has, it is the visible way to ask for all times.
     Present,
     /// A text, or the beginning of one.
     Text(Pattern),
+    /// Words that occur one after the other.
+    Words(Words),
     /// One word of a fixed list, in lower case.
     Choice(&'static str),
     /// Something that was acted on.
@@ -21,11 +23,19 @@ pub enum Value {
         /// The id, or its beginning.
         id: Pattern,
     },
+    /// Addresses.
+    Network(Network),
     /// HTTP statuses.
     Status(Range<u16>),
+    /// Lengths of time.
+    Duration(Range<Elapsed>),
+    /// Places in the tree, or sequences.
+    Number(Range<u64>),
     /// Times.
-    Created(Range<Moment>),
-    /// Event ids.
+    Time(Range<Moment>),
+    /// Hours of the day or days of the week.
+    Hours(Hours),
+    /// Ids of events or streams.
     Id(IdPrefix),
 }
 
@@ -36,6 +46,17 @@ pub enum Pattern {
     Exact(String),
     /// `text*`: every text that begins so.
     Prefix(String),
+}
+
+impl Pattern {
+    /// Whether a text fits.
+    #[must_use]
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(whole) => text == whole,
+            Self::Prefix(start) => text.starts_with(start.as_str()),
+        }
+    }
 }
 
 /// One value or an interval of them.
@@ -55,67 +76,27 @@ pub enum Range<T> {
     Between(T, T),
 }
 
-/// The first hexadecimal digits of an event id, at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdPrefix(String);
-
-/// Number of hexadecimal digits of a whole event id.
-const ID_DIGITS: usize = 32;
-
-impl IdPrefix {
-    /// Reads 1 to 32 hexadecimal digits in either case; hyphens between them are ignored.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits: String = text.chars().filter(|character| *character != '-').map(|digit| digit.to_ascii_lowercase()).collect();
-        let valid = (1..=ID_DIGITS).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        valid.then_some(Self(digits))
-    }
-
-    /// Whether these are all the digits of an id.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.0.len() == ID_DIGITS
-    }
-
-    /// The digits, in lower case and without hyphens.
-    #[must_use]
-    pub fn digits(&self) -> &str {
-        &self.0
-    }
-
-    /// The first and the last id that begin with these digits.
-    #[must_use]
-    pub fn bounds(&self) -> ([u8; 16], [u8; 16]) {
-        (self.filled('0'), self.filled('f'))
-    }
-
-    fn filled(&self, rest: char) -> [u8; 16] {
-        let digits = self.0.chars().chain(std::iter::repeat(rest)).take(ID_DIGITS);
-        let mut bytes = [0; 16];
-        for (index, digit) in digits.enumerate() {
-            // Every digit is hexadecimal, so it fits into half a byte.
-            let half = digit.to_digit(16).unwrap_or(0) as u8;
-            bytes[index / 2] |= if index % 2 == 0 { half << 4 } else { half };
+impl<T: PartialOrd> Range<T> {
+    /// Whether a value lies within. Times are for whoever knows a clock to compare.
+    pub fn contains(&self, value: &T) -> bool {
+        match self {
+            Self::At(only) => value == only,
+            Self::Above(low) => value > low,
+            Self::From(low) => value >= low,
+            Self::Below(high) => value < high,
+            Self::UpTo(high) => value <= high,
+            Self::Between(low, high) => value >= low && value <= high,
         }
-        bytes
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_odd_number_of_digits_bounds_within_half_a_byte() {
-        let (low, high) = IdPrefix::parse("018-F").unwrap().bounds();
-        assert_eq!(low[..3], [0x01, 0x8f, 0x00]);
-        assert_eq!(high[..3], [0x01, 0x8f, 0xff]);
-    }
-
-    #[test]
-    fn text_that_begins_no_id_is_refused() {
-        for bad in ["", "-", "xyz", "0123456789abcdef0123456789abcdef0"] {
-            assert_eq!(IdPrefix::parse(bad), None, "{bad}");
+impl<T> Range<T> {
+    /// Whether this bounds from one side only: `Some(true)` from below, `Some(false)` from above.
+    pub(super) const fn side(&self) -> Option<bool> {
+        match self {
+            Self::Above(_) | Self::From(_) => Some(true),
+            Self::Below(_) | Self::UpTo(_) => Some(false),
+            Self::At(_) | Self::Between(..) => None,
         }
     }
 }
