@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -79,7 +80,18 @@ fn measure(data_dir: &Path, durability: Durability, threads: usize, appends: usi
     let (p50, p99) = (walls[count / 2], walls[count * 99 / 100]);
     let name = format!("{durability:?}").to_lowercase();
     println!("{name:<10} {threads:>7} {p50:>12} {p99:>12} {cpu:>12} {:>12.0}", count as f64 / elapsed);
+    let threads = format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
+    for (figure, value) in [("p50", p50), ("p99", p99), ("CPU", cpu)] {
+        add_result(&format!("append, {name}, {threads}, {figure}"), value)?;
+    }
     Ok(())
+}
+
+/// Appends a figure to the file of `BENCH_RESULTS`, for the table of `make bench`.
+fn add_result(name: &str, nanoseconds: u64) -> std::io::Result<()> {
+    let Some(path) = std::env::var_os("BENCH_RESULTS") else { return Ok(()) };
+    let line = serde_json::json!({"scale": "", "name": name, "value": nanoseconds, "unit": "ns"});
+    writeln!(fs::OpenOptions::new().append(true).create(true).open(path)?, "{line}")
 }
 
 fn append(recorder: &Recorder, appends: usize) -> Measured {

@@ -1,11 +1,12 @@
 //! The folder of one process's sequence: its lock and its segments.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use indelible_core::StreamId;
 
+use super::files::create_file;
 use crate::clock;
 use crate::error::Error;
 
@@ -16,6 +17,8 @@ pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) folder: PathBuf,
     pub(super) segment_mode: u32,
+    /// The service's folder, where a group reads what is in it.
+    pub(super) born_in: Option<PathBuf>,
 }
 
 impl Stream {
@@ -30,16 +33,13 @@ impl Stream {
         fs::set_permissions(&unnamed, Permissions::from_mode(folder_mode)).map_err(Error::path(&unnamed))?;
         let group_reads = folder_mode & GROUP != 0;
         let lock_path = unnamed.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(if group_reads { 0o660 } else { 0o600 })
-            .open(&lock_path)
-            .map_err(Error::path(&lock_path))?;
+        let born_in = group_reads.then(|| service_folder.to_owned());
+        let lock_mode = if group_reads { 0o660 } else { 0o600 };
+        let lock = create_file(&lock_path, lock_mode, born_in.as_deref()).map_err(Error::path(&lock_path))?;
         lock.try_lock().map_err(|error| Error::Path { path: lock_path, source: error.into() })?;
         let folder = service_folder.join(id.to_string());
         fs::rename(&unnamed, &folder).map_err(Error::path(&folder))?;
-        Ok((Self { id, folder, segment_mode: if group_reads { 0o640 } else { 0o600 } }, lock))
+        Ok((Self { id, folder, segment_mode: if group_reads { 0o640 } else { 0o600 }, born_in }, lock))
     }
 
     pub(super) fn segment_path(&self, number: u64) -> PathBuf {

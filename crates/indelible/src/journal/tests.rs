@@ -41,8 +41,8 @@ struct FaultySegment {
 }
 
 impl Files for FaultyFiles {
-    fn create(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn Segment>> {
-        let file = SystemFiles.create(path, mode)?;
+    fn create(&self, path: &Path, mode: u32, born_in: Option<&Path>) -> io::Result<Arc<dyn Segment>> {
+        let file = SystemFiles.create(path, mode, born_in)?;
         Ok(Arc::new(FaultySegment { file, faults: Arc::clone(&self.0), sync_failed: AtomicBool::new(false) }))
     }
 

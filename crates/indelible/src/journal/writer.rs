@@ -226,7 +226,7 @@ impl Writer {
         let stream = self.stream.as_ref().expect("the journal opens its stream before it appends");
         let number = self.number + 1;
         let path = stream.segment_path(number);
-        let file = files.create(&path, stream.segment_mode).map_err(Error::path(&path))?;
+        let file = files.create(&path, stream.segment_mode, stream.born_in.as_deref()).map_err(Error::path(&path))?;
         let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: clock::now() }.encode();
         if let Err(error) = write_header(&*file, &header) {
             // It holds no frame yet, so nothing is lost with it, and its number stays free for the next try.
