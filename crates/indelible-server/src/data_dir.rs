@@ -67,10 +67,16 @@ impl DataDir {
         self.trail().join("verifier")
     }
 
+    /// What only the agent may read.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
     /// The signing key, one line, readable by the agent only.
     #[must_use]
     pub fn signing_key(&self) -> PathBuf {
-        self.root.join("keys").join("trail.key")
+        self.keys().join("trail.key")
     }
 
     /// The file that a running agent holds locked.
@@ -85,12 +91,36 @@ impl DataDir {
         self.root.join("agent.json")
     }
 
+    /// What the agent is told to do, where its operator has written such a file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// How far each sink is, one folder for each.
+    #[must_use]
+    pub fn sinks(&self) -> PathBuf {
+        self.root.join("sinks")
+    }
+
+    /// The folder of one sink.
+    #[must_use]
+    pub fn sink(&self, name: &str) -> PathBuf {
+        self.sinks().join(name)
+    }
+
+    /// The digest of the configuration that was recorded last.
+    #[must_use]
+    pub(crate) fn config_recorded(&self) -> PathBuf {
+        self.sinks().join("config.recorded")
+    }
+
     /// Creates what is missing of the directory, for this user alone. An application may have come first.
     ///
     /// # Errors
     /// When a folder or the ignore file can neither be found nor made.
     pub fn create(&self) -> io::Result<()> {
-        for folder in [self.root.clone(), self.journal(), self.trail(), self.root.join("keys")] {
+        for folder in [self.root.clone(), self.journal(), self.trail(), self.keys()] {
             create_private_dir(&folder)?;
         }
         let ignore = self.root.join(".gitignore");
@@ -197,14 +227,22 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
     file.write_all(content)?;
+    failpoint!("replace.after_write");
     file.sync_all()?;
+    failpoint!("replace.after_sync");
     rename_durably(&new, path)
 }
 
 /// Renames a file and waits until the new name has reached the disk.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
+    failpoint!("rename.before_sync");
     sync_dir(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Waits until the content of a file has reached the disk.
+pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// Waits until the names in a folder have reached the disk.

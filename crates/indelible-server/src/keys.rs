@@ -43,6 +43,15 @@ pub enum KeysError {
         /// The trail's folder.
         trail: PathBuf,
     },
+    /// The verifier key beside the trail is that of another key: whoever checks the trail would trust somebody else.
+    #[error(
+        "{path} is not the verifier key of this trail's signing key: somebody replaced it; run `indelible verify --against` with a kept \
+         checkpoint, then delete it and start again"
+    )]
+    Replaced {
+        /// The verifier key.
+        path: PathBuf,
+    },
     /// The system gave no random bytes.
     #[error("no random bytes for a new key: {0}")]
     Random(getrandom::Error),
@@ -62,6 +71,7 @@ impl TrailKey {
     ///
     /// # Errors
     /// - [`KeysError::Lost`]: there is a trail but no key.
+    /// - [`KeysError::Replaced`]: the verifier key beside the trail is another one's.
     /// - the other variants: a file or its content is not usable.
     pub(crate) fn load_or_create(dir: &DataDir, trail_exists: bool) -> Result<Self, KeysError> {
         let path = dir.signing_key();
@@ -72,10 +82,19 @@ impl TrailKey {
             create(&path)?;
         }
         let key = Self::load(&path)?;
-        if !dir.verifier().exists() {
-            write(&dir.verifier(), &format!("{}\n", key.signing.verifier()))?;
-        }
+        key.publish(dir.verifier())?;
         Ok(key)
+    }
+
+    /// Writes the verifier key where there is none, and refuses another one.
+    fn publish(&self, path: PathBuf) -> Result<(), KeysError> {
+        let own = self.signing.verifier();
+        match read_verifier(&path) {
+            Ok(found) if found == own => Ok(()),
+            Ok(_) => Err(KeysError::Replaced { path }),
+            Err(KeysError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => write(&path, &format!("{own}\n")),
+            Err(error) => Err(error),
+        }
     }
 
     /// The signed note of a batch that leaves this tree and state behind, and found the previous one.
@@ -85,11 +104,18 @@ impl TrailKey {
     }
 
     fn load(path: &Path) -> Result<Self, KeysError> {
-        let text = read(path)?;
-        let signing: SigningKey = text.trim_end().parse().map_err(|error| KeysError::Key { path: path.to_owned(), error })?;
+        let signing = read_signing_key(path)?;
         let origin = signing.name().parse().map_err(|error| KeysError::Name { path: path.to_owned(), error })?;
         Ok(Self { signing, origin })
     }
+}
+
+/// Reads a signing key of one line.
+///
+/// # Errors
+/// As [`read_verifier`].
+pub(crate) fn read_signing_key(path: &Path) -> Result<SigningKey, KeysError> {
+    read(path)?.trim_end().parse().map_err(|error| KeysError::Key { path: path.to_owned(), error })
 }
 
 /// Reads a verifier key of one line.
@@ -135,6 +161,14 @@ mod tests {
         let read = TrailKey::load_or_create(&dir, true).unwrap();
         assert_eq!(made.origin, read.origin);
         assert_eq!(read_verifier(&dir.verifier()).unwrap().to_string(), read.signing.verifier().to_string());
+        let foreign = SigningKey::from_seed(made.origin.as_str(), &[7; 32]).unwrap().verifier();
+        fs::write(dir.verifier(), format!("{foreign}\n")).unwrap();
+        assert!(matches!(TrailKey::load_or_create(&dir, true), Err(KeysError::Replaced { .. })));
+        fs::write(dir.verifier(), "damaged\n").unwrap();
+        assert!(matches!(TrailKey::load_or_create(&dir, true), Err(KeysError::Key { .. })));
+        fs::remove_file(dir.verifier()).unwrap();
+        TrailKey::load_or_create(&dir, true).unwrap();
+        assert_eq!(read_verifier(&dir.verifier()).unwrap(), made.signing.verifier(), "a copy that is missing is made again");
         fs::remove_file(dir.signing_key()).unwrap();
         assert!(matches!(TrailKey::load_or_create(&dir, true), Err(KeysError::Lost { .. })));
     }

@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::ingest::Step;
+use crate::sink::SinkMetrics;
+use crate::trail::seal::Sealed;
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -30,14 +32,22 @@ pub struct Metrics {
     segments: Gauge,
     checkpoint_time: Seconds,
     errors: Counter,
+    sinks: SinkMetrics,
+    unsealed: Gauge,
+    sealed: Counter,
+    sealed_leaves: Counter,
+    sealed_bytes: Counter,
+    seal_errors: Counter,
 }
 
 impl Metrics {
     /// Metrics that all stand at zero.
     #[must_use]
     pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("indelible");
         let mut metrics = Self {
-            registry: Registry::with_prefix("indelible"),
+            sinks: SinkMetrics::register(&mut registry),
+            registry,
             records: Counter::default(),
             signed: Gauge::default(),
             pending: Gauge::default(),
@@ -52,6 +62,11 @@ impl Metrics {
             segments: Gauge::default(),
             checkpoint_time: Seconds::default(),
             errors: Counter::default(),
+            unsealed: Gauge::default(),
+            sealed: Counter::default(),
+            sealed_leaves: Counter::default(),
+            sealed_bytes: Counter::default(),
+            seal_errors: Counter::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("records", "Records ingested since the agent started", metrics.records.clone());
@@ -72,6 +87,11 @@ impl Metrics {
             metrics.checkpoint_time.clone(),
         );
         registry.register("ingest_errors", "Failures to ingest that were tried again", metrics.errors.clone());
+        registry.register("unsealed_files", "Closed files of the trail that wait to be sealed", metrics.unsealed.clone());
+        registry.register("sealed_files", "Files of the trail sealed since the agent started", metrics.sealed.clone());
+        registry.register("sealed_records", "Records in them", metrics.sealed_leaves.clone());
+        registry.register("sealed_bytes", "Bytes of them", metrics.sealed_bytes.clone());
+        registry.register("seal_errors", "Failures to seal that were tried again", metrics.seal_errors.clone());
         metrics
     }
 
@@ -101,9 +121,63 @@ impl Metrics {
         self.errors.inc();
     }
 
+    /// Takes over how many records are under the newest checkpoint.
+    pub(crate) fn set_tree_size(&self, signed: u64) {
+        self.signed.set(i64::try_from(signed).unwrap_or(i64::MAX));
+    }
+
+    /// Tells, at any time, how many records are under the newest checkpoint.
+    pub(crate) fn signed(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let signed = self.signed.clone();
+        move || signed.get().unsigned_abs()
+    }
+
+    /// The metrics of sinks.
+    pub(crate) fn sinks(&self) -> &SinkMetrics {
+        &self.sinks
+    }
+
+    /// Says how many closed files wait to be sealed.
+    pub(crate) fn set_unsealed(&self, files: usize) {
+        self.unsealed.set(i64::try_from(files).unwrap_or(i64::MAX));
+    }
+
+    /// Takes over that a file was sealed, and how many are left.
+    pub(crate) fn observe_seal(&self, sealed: Sealed, left: usize) {
+        self.sealed.inc();
+        self.sealed_leaves.inc_by(sealed.leaves);
+        self.sealed_bytes.inc_by(sealed.bytes);
+        self.set_unsealed(left);
+    }
+
+    /// Counts a failure to seal that will be tried again.
+    pub(crate) fn count_seal_error(&self) {
+        self.seal_errors.inc();
+    }
+
     /// Records under the newest checkpoint.
     pub(crate) fn tree_size(&self) -> i64 {
         self.signed.get()
+    }
+
+    /// Recording processes that are alive.
+    pub(crate) fn live_streams(&self) -> i64 {
+        self.streams.get()
+    }
+
+    /// Journal segments on disk.
+    pub(crate) fn journal_segments(&self) -> i64 {
+        self.segments.get()
+    }
+
+    /// Intents without outcome and without leaves.
+    pub(crate) fn unresolved_intents(&self) -> i64 {
+        self.pending.get()
+    }
+
+    /// Age of the oldest of them, in seconds.
+    pub(crate) fn unresolved_age_seconds(&self) -> f64 {
+        self.pending_age.get()
     }
 
     /// Longest time from recording to ingesting in the newest batch, in seconds.

@@ -14,9 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use indelible::{Config, Event, Json, Kind, Recorded, Recorder};
-use indelible_server::Reader;
 use seed::Seed;
-use serde_json::Value;
 
 /// Recording threads, each with a recorder of its own.
 const WRITERS: u64 = 3;
@@ -24,6 +22,8 @@ const WRITERS: u64 = 3;
 const LIFE_MS_MAX: u64 = 400;
 /// Events that may be recorded for each life of an agent, so that many kills do not make a trail that takes minutes to verify.
 const EVENTS_PER_LIFE: u64 = 200;
+/// So few that most lives of an agent begin files and seal some.
+const LEAVES_PER_FILE: &str = "30";
 /// Between two actions of a writer, so that they last about as long as the agent.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -107,20 +107,11 @@ fn roll_back(recorder: &Recorder, numbers: std::ops::Range<u64>) {
 }
 
 fn start_agent(seed: &Seed) -> Child {
-    seed.command(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap()
+    seed.command(&["serve", "--listen", "127.0.0.1:0", "--leaves-per-file", LEAVES_PER_FILE]).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn recorded(seed: &Seed) -> Vec<(u64, String)> {
-    let reader = Reader::open(&seed.dir()).unwrap();
-    let select = "SELECT body, verdict FROM record JOIN event USING (leaf_index) WHERE action = 'load.event' ORDER BY leaf_index";
-    let mut statement = reader.connection().prepare(select).unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
-    rows.map(|row| {
-        let (body, verdict) = row.unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        (body["meta"]["number"].as_u64().unwrap(), verdict)
-    })
-    .collect()
+fn recorded(seed: &Seed) -> Vec<(u64, &'static str)> {
+    seed.records("load.event").into_iter().map(|(body, verdict)| (body["meta"]["number"].as_u64().unwrap(), verdict)).collect()
 }
 
 #[test]
@@ -165,8 +156,8 @@ fn killing_the_agent_loses_nothing_and_doubles_nothing() {
     found.sort_unstable();
     found.dedup_by_key(|(number, _)| *number);
     assert_eq!(found.len(), in_order_of_arrival, "an event is in the trail twice");
-    let found: BTreeMap<u64, String> = found.into_iter().collect();
-    let missing: Vec<_> = expected.iter().filter(|(number, verdict)| found.get(number).map(String::as_str) != Some(**verdict)).collect();
+    let found: BTreeMap<u64, &str> = found.into_iter().collect();
+    let missing: Vec<_> = expected.iter().filter(|(number, verdict)| found.get(number) != Some(*verdict)).collect();
     assert!(missing.is_empty(), "{} events are lost or have another verdict: {:?} …", missing.len(), &missing[..missing.len().min(20)]);
     assert_eq!(found.len(), expected.len(), "what was rolled back is in the trail");
     assert_eq!(std::fs::read_dir(seed.dir().journal().join("load")).unwrap().count(), 0, "journals that were ingested are gone");

@@ -15,10 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use indelible::{Config, Event, Json, Kind, Recorder};
-use indelible_server::Reader;
 use rusqlite::Connection;
 use seed::Seed;
-use serde_json::Value;
 
 /// Names the data directory for [`worker`]; set by the test that starts it.
 const WORKER: &str = "INDELIBLE_TEST_WORKER";
@@ -83,14 +81,9 @@ fn live_and_die(data_dir: &Path, life: Duration) {
 }
 
 /// Verdicts of each number that is in the trail.
-fn recorded(seed: &Seed) -> BTreeMap<i64, Vec<String>> {
-    let reader = Reader::open(&seed.dir()).unwrap();
-    let mut statement =
-        reader.connection().prepare("SELECT body, verdict FROM record JOIN event USING (leaf_index) WHERE action = 'note.create'").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
-    let mut recorded: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for (body, verdict) in rows.map(Result::unwrap) {
-        let body: Value = serde_json::from_slice(&body).unwrap();
+fn recorded(seed: &Seed) -> BTreeMap<i64, Vec<&'static str>> {
+    let mut recorded: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+    for (body, verdict) in seed.records("note.create") {
         recorded.entry(body["meta"]["number"].as_i64().unwrap()).or_default().push(verdict);
     }
     recorded
@@ -113,13 +106,13 @@ fn every_committed_change_of_a_killed_process_is_in_the_trail_once() {
     assert!(committed.len() > usize::try_from(kills).unwrap(), "the workers did not work");
     for number in &committed {
         let verdicts = recorded.get(number).unwrap_or_else(|| panic!("{number} was committed and is not in the trail"));
-        let claimed = verdicts.iter().filter(|verdict| *verdict == "committed").count();
+        let claimed = verdicts.iter().filter(|verdict| **verdict == "committed").count();
         assert!(claimed <= 1, "{number} is claimed {claimed} times");
     }
-    let in_doubt = recorded.values().flatten().filter(|verdict| *verdict == "in_doubt").count();
+    let in_doubt = recorded.values().flatten().filter(|verdict| **verdict == "in_doubt").count();
     assert!(in_doubt <= 2 * usize::try_from(kills).unwrap(), "at most the transaction in flight is in doubt, at each kill: {in_doubt}");
     for (number, verdicts) in recorded {
-        let claimed = verdicts.iter().any(|verdict| verdict == "committed");
+        let claimed = verdicts.contains(&"committed");
         assert!(!claimed || committed.contains(&number), "{number} is claimed and was never committed");
     }
     assert_eq!(seed.indelible(&["verify"]).status.code(), Some(0));

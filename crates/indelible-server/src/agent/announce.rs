@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::AgentError;
 use crate::data_dir::{DataDir, read_small, write_atomically};
 
-const TOKEN_BYTES: usize = 32;
-
 /// What a running agent says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
@@ -36,9 +34,7 @@ impl Announced {
 /// # Errors
 /// [`AgentError::Random`]: the system gave no random bytes.
 pub(super) fn random_token() -> Result<String, AgentError> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).map_err(AgentError::Random)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    crate::http::random_token().map_err(AgentError::Random)
 }
 
 /// The announcement of this process.

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use indelible_core::Outcome;
 
 use super::Status;
+use super::sealing::Sealing;
 use super::status::Message;
 use crate::clock::now;
+use crate::config::Recorded;
 use crate::ingest::{IngestError, Ingester, OwnEvent, Step};
 
 /// How often journals are looked at while nothing comes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait before the trail is opened again after a failure; doubled with each that follows.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(60);
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
 /// Ingests until told to stop, or until idle for as long as asked.
 ///
@@ -22,32 +24,48 @@ const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// [`IngestError`]: one that trying again cannot help.
 pub(super) fn run(
     mut ingester: Ingester,
+    changed: Option<(OwnEvent, Recorded)>,
     until_idle: Option<Duration>,
     messages: &Receiver<Message>,
     status: &Status,
+    sealing: &Sealing,
 ) -> Result<(), IngestError> {
     let mut own = vec![started(&ingester)];
+    let mut changed = changed.map(|(event, recorded)| {
+        own.push(event);
+        recorded
+    });
     let mut idle = IdleTime::new(until_idle);
     loop {
-        let wait = match turn(&mut ingester, &mut own, status) {
-            Ok(step) if idle.is_over(&step) => break,
+        let turned = turn(&mut ingester, &mut own, status);
+        changed.take_if(|_| own.is_empty()).iter().for_each(remember);
+        let wait = match turned {
+            Ok(step) if step.rolled_over => {
+                sealing.wake();
+                Duration::ZERO
+            }
+            Ok(step) if idle.is_over(&step) && sealing.is_done() => break,
             Ok(step) if step.worked || step.is_behind => Duration::ZERO,
             Ok(_) => POLL_INTERVAL,
-            Err(error) if error.is_final() => return Err(error),
-            Err(error) => match reopen(&ingester, &error, messages, status)? {
-                Some(opened) => {
-                    ingester = opened;
-                    Duration::ZERO
-                }
-                None => return Ok(()),
+            Err(error) => match mend(&mut ingester, error, messages, status)? {
+                true => Duration::ZERO,
+                false => return Ok(()),
             },
         };
-        if !hear(messages, wait, &mut ingester)? {
-            break;
+        match hear(messages, wait, &mut ingester) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => match mend(&mut ingester, error, messages, status)? {
+                true => {}
+                false => return Ok(()),
+            },
         }
     }
     own.push(OwnEvent::new("audit.stop", Outcome::Success));
     ingester.record_own(&own, now())?;
+    status.metrics().set_tree_size(ingester.signed());
+    // They read beside the writer, as long as there is one.
+    status.stop_sinks();
     ingester.close()
 }
 
@@ -61,6 +79,12 @@ fn turn(ingester: &mut Ingester, own: &mut Vec<OwnEvent>, status: &Status) -> Re
     status.metrics().observe(&step, now());
     status.set_trouble(None);
     Ok(step)
+}
+
+fn remember(recorded: &Recorded) {
+    if let Err(error) = recorded.remember() {
+        tracing::warn!(%error, "cannot remember that the configuration was recorded; the next start records it again");
+    }
 }
 
 fn started(ingester: &Ingester) -> OwnEvent {
@@ -119,6 +143,19 @@ fn report(error: &IngestError, status: &Status) {
     status.set_trouble(Some(error.to_string()));
 }
 
+/// Opens the trail again after a failure that may pass, a full disk for one; `false` when told to stop meanwhile.
+///
+/// # Errors
+/// [`IngestError`]: one that trying again cannot help.
+fn mend(ingester: &mut Ingester, error: IngestError, messages: &Receiver<Message>, status: &Status) -> Result<bool, IngestError> {
+    if error.is_final() {
+        return Err(error);
+    }
+    let Some(opened) = reopen(ingester, &error, messages, status)? else { return Ok(false) };
+    *ingester = opened;
+    Ok(true)
+}
+
 /// Opens the trail again, as often as it takes. `None` when told to stop meanwhile.
 fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, status: &Status) -> Result<Option<Ingester>, IngestError> {
     report(error, status);
@@ -130,7 +167,7 @@ fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, 
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        match Ingester::open(status.dir(), failed.deadlines()) {
+        match Ingester::open(status.dir(), failed.settings()) {
             Ok(ingester) => return Ok(Some(ingester)),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => report(&error, status),

@@ -2,6 +2,7 @@
 
 mod announce;
 mod ingesting;
+mod sealing;
 mod status;
 
 use std::fs::{File, TryLockError};
@@ -13,17 +14,21 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use indelible_core::FileSystem;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 pub use self::announce::Announced;
 use self::announce::{Announcement, random_token};
+use self::sealing::Sealing;
 use self::status::Message;
 pub use self::status::{NotRecorded, Status};
+use crate::config::{Config, Recorded};
 use crate::data_dir::{DataDir, create_private_dir, open_lock};
 use crate::http;
-use crate::ingest::{Deadlines, IngestError, Ingester};
+use crate::ingest::{Deadlines, IngestError, Ingester, Settings};
 use crate::metrics::Metrics;
+use crate::sink::Sinks;
 
 /// Where the agent listens unless it is told otherwise; when the port is taken, on a free one.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
@@ -43,6 +48,10 @@ pub struct Options {
     pub until_idle: Option<Duration>,
     /// How long intents wait.
     pub deadlines: Deadlines,
+    /// Records after which a file of the trail is full; 131,072 by default, less in tests.
+    pub leaves_per_file: u64,
+    /// Where events go besides the trail. Its address and deadlines are for whoever makes these options.
+    pub config: Config,
 }
 
 /// Why an agent did not start, or ended before its time.
@@ -59,6 +68,14 @@ pub enum AgentError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// The directory lies on a network file system, where locks do not tell who is alive.
+    #[error("{path} is on a network file system ({kind}): put the data directory on a local disk")]
+    NetworkFileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// Name of the file system.
+        kind: &'static str,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
@@ -77,6 +94,34 @@ pub enum AgentError {
     /// The trail cannot be continued.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// The thread of a sink panicked. Everything else ended as it should; what that sink has not confirmed comes again.
+    #[error("the sink `{name}` panicked: {said}")]
+    Sink {
+        /// Its name.
+        name: String,
+        /// What it said.
+        said: String,
+    },
+}
+
+/// An agent that has begun to listen.
+#[derive(Debug)]
+pub struct Started {
+    /// Where it listens.
+    pub address: SocketAddr,
+    status: Arc<Status>,
+}
+
+impl Started {
+    /// A one-time link for the browser of the user who runs this process.
+    ///
+    /// # Errors
+    /// [`AgentError::Random`]: the system gave no random bytes.
+    pub fn link(&self) -> Result<String, AgentError> {
+        let uid = rustix::process::getuid().as_raw();
+        let token = self.status.sessions().issue(Some(uid), Instant::now()).map_err(AgentError::Random)?;
+        Ok(format!("http://{}/open/{token}", self.address))
+    }
 }
 
 /// Runs an agent until it is told to stop (SIGTERM, SIGINT) or is idle. `started` is told where it listens.
@@ -87,16 +132,17 @@ pub enum AgentError {
 /// - [`AgentError::Running`]: another agent has the directory; nothing was changed.
 /// - [`AgentError::Ingest`]: the trail is not the one that was signed, or cannot be written. Journals are kept.
 /// - the other variants: it did not start.
-pub fn serve(options: &Options, started: impl FnOnce(SocketAddr)) -> Result<(), AgentError> {
+pub fn serve(options: &Options, started: impl FnOnce(&Started)) -> Result<(), AgentError> {
     let _lock = lock(&options.dir)?;
-    let ingester = Ingester::open(&options.dir, options.deadlines)?;
+    let ingester = Ingester::open(&options.dir, Settings { deadlines: options.deadlines, leaves_per_file: options.leaves_per_file })?;
     let listener = listen(options.listen)?;
     let address = listener.local_addr().map_err(AgentError::Serve)?;
     let token = random_token()?;
     let announcement = Announcement::write(&options.dir, address, token.clone())?;
     let (status, messages) = Status::new(options.dir.clone(), token, Metrics::new());
-    started(address);
-    let result = run(options, ingester, listener, &Arc::new(status), messages);
+    let started_agent = Started { address, status: Arc::new(status) };
+    started(&started_agent);
+    let result = run(options, ingester, listener, &started_agent.status, messages);
     announcement.withdraw();
     result
 }
@@ -109,9 +155,14 @@ fn run(
     messages: Receiver<Message>,
 ) -> Result<(), AgentError> {
     let (ended, has_ended) = oneshot::channel();
+    let sinks = Sinks::start(&options.dir, options.config.sinks(), Arc::new(status.metrics().signed()));
+    status.set_sinks(sinks.map_err(AgentError::Serve)?);
+    let changed = Recorded::change(&options.dir, &options.config);
     let (until_idle, shared) = (options.until_idle, Arc::clone(status));
+    let sealing = Sealing::start(ingester.key(), Arc::clone(status)).map_err(AgentError::Serve)?;
     let ingesting = thread::Builder::new().name("ingest".to_owned()).spawn(move || {
-        let result = ingesting::run(ingester, until_idle, &messages, &shared);
+        let result = ingesting::run(ingester, changed, until_idle, &messages, &shared, &sealing);
+        drop(sealing);
         // Nobody listens any more when the server ended first.
         let _ = ended.send(());
         result
@@ -120,8 +171,11 @@ fn run(
     let served = answer(listener, Arc::clone(status), has_ended);
     status.stop();
     let ingested = ingesting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    status.stop_sinks();
     ingested?;
-    served.map_err(AgentError::Serve)
+    served.map_err(AgentError::Serve)?;
+    let panicked = status.sinks().and_then(Sinks::panicked);
+    panicked.map_or(Ok(()), |(name, said)| Err(AgentError::Sink { name, said }))
 }
 
 /// Answers HTTP until a signal arrives or ingesting has ended.
@@ -149,6 +203,7 @@ fn answer(listener: TcpListener, status: Arc<Status>, has_ended: oneshot::Receiv
 fn lock(dir: &DataDir) -> Result<File, AgentError> {
     let failed = |error| AgentError::File { path: dir.agent_lock(), error };
     create_private_dir(dir.root()).map_err(failed)?;
+    refuse_network(dir)?;
     let file = open_lock(&dir.agent_lock()).map_err(failed)?;
     let asked_at = Instant::now();
     loop {
@@ -158,6 +213,16 @@ fn lock(dir: &DataDir) -> Result<File, AgentError> {
             Err(TryLockError::WouldBlock) => return Err(AgentError::Running(dir.root().to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+    }
+}
+
+/// Refuses a directory where a free lock does not tell that its owner is gone.
+fn refuse_network(dir: &DataDir) -> Result<(), AgentError> {
+    let failed = |error: rustix::io::Errno| AgentError::File { path: dir.root().to_owned(), error: error.into() };
+    let system = rustix::fs::statfs(dir.root()).map_err(failed)?;
+    match FileSystem::from_magic(system.f_type as u32) {
+        FileSystem::Network(kind) => Err(AgentError::NetworkFileSystem { path: dir.root().to_owned(), kind }),
+        FileSystem::Local | FileSystem::Overlay | FileSystem::Memory(_) => Ok(()),
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the thread that answers and the one that ingests tell each other.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::data_dir::DataDir;
+use crate::http::Sessions;
 use crate::ingest::OwnEvent;
 use crate::metrics::Metrics;
+use crate::sink::Sinks;
 
 /// The most events that wait to be recorded on behalf of readers.
 const EVENTS_WAITING_MAX: usize = 256;
@@ -32,14 +34,19 @@ pub struct Status {
     dir: DataDir,
     token: String,
     metrics: Metrics,
+    sessions: Sessions,
     trouble: Mutex<Option<String>>,
+    seal_trouble: Mutex<Option<String>>,
     messages: SyncSender<Message>,
+    sinks: OnceLock<Sinks>,
 }
 
 impl Status {
     pub(super) fn new(dir: DataDir, token: String, metrics: Metrics) -> (Self, Receiver<Message>) {
         let (messages, receiver) = sync_channel(EVENTS_WAITING_MAX);
-        (Self { dir, token, metrics, trouble: Mutex::new(None), messages }, receiver)
+        let sessions = Sessions::default();
+        let (trouble, seal_trouble) = (Mutex::new(None), Mutex::new(None));
+        (Self { dir, token, metrics, sessions, trouble, seal_trouble, messages, sinks: OnceLock::new() }, receiver)
     }
 
     /// The data directory.
@@ -59,10 +66,42 @@ impl Status {
         &self.metrics
     }
 
+    /// The sinks; none before they are started.
+    pub(crate) fn sinks(&self) -> Option<&Sinks> {
+        self.sinks.get()
+    }
+
+    pub(super) fn set_sinks(&self, sinks: Sinks) {
+        // An agent starts its sinks once.
+        let _ = self.sinks.set(sinks);
+    }
+
+    /// Ends the sinks; what is signed by now is delivered where that takes no time. Another call does nothing.
+    pub(super) fn stop_sinks(&self) {
+        if let Some(sinks) = self.sinks() {
+            sinks.stop();
+        }
+    }
+
+    /// Who may see pages.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// Why nothing is being ingested, if that is so.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a closed file of the trail is not being sealed, if that is so. Nothing is lost by it.
+    #[must_use]
+    pub fn seal_trouble(&self) -> Option<String> {
+        self.seal_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_seal_trouble(&self, trouble: Option<String>) {
+        *self.seal_trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {

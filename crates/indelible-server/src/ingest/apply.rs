@@ -37,19 +37,20 @@ impl Apply<'_, '_> {
     ///
     /// # Errors
     /// [`IngestError`]: the batch must be dropped.
-    pub(crate) fn found(&mut self, stream: StreamId, service: &str, found: &Found) -> Result<(), IngestError> {
+    pub(crate) fn found(&mut self, stream: StreamId, service: &str, found: Found) -> Result<(), IngestError> {
         match found {
             Found::Frame { sequence, kind, payload } => {
-                self.frame(Place { stream, service, sequence: *sequence }, *kind, payload)?;
+                // First, so that the stream is known with its service: leaves of other frames may be made on its behalf.
                 self.batch.set_next_sequence(stream, service, sequence + 1);
+                self.frame(Place { stream, service, sequence }, kind, payload)?;
             }
             Found::Gap { first, last, cause } => {
-                self.gap(stream, service, (*first, *last), *cause)?;
+                self.gap(stream, service, (first, last), cause)?;
                 self.batch.set_next_sequence(stream, service, last + 1);
             }
             Found::Damage { segment, offset, length, kept } => {
                 if !kept.is_empty() {
-                    quarantine::keep(self.quarantine, &format!("{stream}-{segment:08}-{offset}"), kept)?;
+                    quarantine::keep(self.quarantine, &format!("{stream}-{segment:08}-{offset}"), &kept)?;
                 }
                 let (bytes, kept) = (length, kept.len());
                 tracing::error!(%stream, service, segment, offset, bytes, kept, "corrupt journal record was put into quarantine");
@@ -63,14 +64,14 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
-    fn frame(&mut self, place: Place<'_>, kind: u8, payload: &[u8]) -> Result<(), IngestError> {
-        match Frame::parse(kind, payload) {
+    fn frame(&mut self, place: Place<'_>, kind: u8, payload: Vec<u8>) -> Result<(), IngestError> {
+        match Frame::parse(kind, &payload) {
             Ok(Frame::Event(item)) => self.record(place, 0, &item, Verdict::Recorded),
             Ok(Frame::Intent { intent, .. }) => self.intent(place, intent, payload),
-            Ok(Frame::Outcome { intent, .. }) => self.outcome(place, intent, payload),
+            Ok(Frame::Outcome { intent, .. }) => self.outcome(place, intent, &payload),
             Ok(Frame::Loss { count, first_at, last_at }) => self.loss(place, count, first_at, last_at),
             Ok(Frame::Close) => Ok(()),
-            Err(error) => self.corrupt(place, payload, &error.to_string()),
+            Err(error) => self.corrupt(place, &payload, &error.to_string()),
         }
     }
 
@@ -89,18 +90,14 @@ impl Apply<'_, '_> {
         Ok(self.batch.append(place.service, &record)?)
     }
 
-    fn intent(&mut self, place: Place<'_>, intent: IntentId, payload: &[u8]) -> Result<(), IngestError> {
-        let row = Waiting {
-            intent,
-            stream: place.stream,
-            sequence: place.sequence,
-            ingested_at: self.now,
-            in_doubt: false,
-            payload: payload.to_vec(),
-        };
+    /// Takes the payload, which may have 64 MiB, and copies it no more often than SQLite does.
+    fn intent(&mut self, place: Place<'_>, intent: IntentId, payload: Vec<u8>) -> Result<(), IngestError> {
+        let (stream, sequence, ingested_at) = (place.stream, place.sequence, self.now);
+        let row = Waiting { intent, stream, sequence, ingested_at, in_doubt: false, payload };
         if !self.batch.insert_pending(&row)? {
-            return self.corrupt(place, payload, "an intent of this id is waiting already");
+            return self.corrupt(place, &row.payload, "an intent of this id is waiting already");
         }
+        drop(row);
         let Some(orphan) = self.batch.orphan(intent)? else { return Ok(()) };
         self.batch.remove_orphan(intent)?;
         let service = self.batch.service(orphan.stream).unwrap_or_default();

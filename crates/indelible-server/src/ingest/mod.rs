@@ -22,9 +22,10 @@ pub(crate) use self::counts::Counts;
 pub use self::doubt::Deadlines;
 pub(crate) use self::own::OwnEvent;
 use crate::data_dir::DataDir;
-use crate::journal::{Budget, Discovery, Found, Stray, Strays, Tail, discover};
+use crate::journal::{Budget, Discovery, Found, Round, Rounds, Stray, Strays, Tail, Watch};
 use crate::keys::{KeysError, TrailKey};
-use crate::trail::{OpenFile, Signer, TrailError, Unresolved, schema};
+use crate::trail::files::{self, Listed};
+use crate::trail::{LEAVES_PER_FILE, OpenFile, Signer, StreamRow, TrailError, Unresolved, forgotten, roll};
 
 /// The most frames in one batch.
 const BATCH_FRAMES: usize = 4096;
@@ -74,6 +75,21 @@ impl IngestError {
     }
 }
 
+/// How to ingest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// How long intents wait.
+    pub(crate) deadlines: Deadlines,
+    /// Records after which a file of the trail is full; what one batch brings stays together, so it may hold more.
+    pub(crate) leaves_per_file: u64,
+}
+
+impl From<Deadlines> for Settings {
+    fn from(deadlines: Deadlines) -> Self {
+        Self { deadlines, leaves_per_file: LEAVES_PER_FILE }
+    }
+}
+
 /// What one step did, and what is left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -93,6 +109,8 @@ pub(crate) struct Step {
     pub(crate) unresolved_age: i64,
     /// Records under the newest checkpoint.
     pub(crate) signed: u64,
+    /// Whether a new file of the trail was begun, so that the one before it can be sealed.
+    pub(crate) rolled_over: bool,
     /// What was counted.
     pub(crate) counts: Counts,
 }
@@ -110,13 +128,20 @@ pub(crate) struct Ingester {
     dir: DataDir,
     file: OpenFile,
     signer: Signer,
+    key: Arc<TrailKey>,
     source: Source,
-    deadlines: Deadlines,
+    settings: Settings,
+    watch: Watch,
     tails: Vec<Tail>,
+    rounds: Rounds,
     strays: Strays,
+    /// Folders of services that could not be listed.
+    unlisted: usize,
     /// When a stream with pending intents was first seen dead and read to its end.
     dead_since: HashMap<StreamId, Timestamp>,
     signed: u64,
+    /// Whether a file was closed since the last step told of one.
+    rolled_over: bool,
 }
 
 impl Ingester {
@@ -125,28 +150,35 @@ impl Ingester {
     /// # Errors
     /// - [`IngestError::Trail`], [`IngestError::Keys`]: the trail is not the one that was signed, or the key is gone.
     /// - [`IngestError::File`]: the data directory cannot be made.
-    pub(crate) fn open(dir: &DataDir, deadlines: Deadlines) -> Result<Self, IngestError> {
+    pub(crate) fn open(dir: &DataDir, settings: impl Into<Settings>) -> Result<Self, IngestError> {
+        let settings = settings.into();
         dir.create().map_err(|error| IngestError::File { path: dir.root().to_owned(), error })?;
-        let existing = schema::open_file_path(dir)?;
-        let key = Arc::new(TrailKey::load_or_create(dir, existing.is_some() || dir.checkpoint().exists())?);
-        let path = match existing {
-            Some(path) => path,
+        files::remove_unfinished(dir)?;
+        let newest = files::list(dir)?.pop();
+        let key = Arc::new(TrailKey::load_or_create(dir, newest.is_some() || dir.checkpoint().exists())?);
+        let newest = match newest {
+            Some(newest) => newest,
             None if dir.checkpoint().exists() => return Err(TrailError::Missing { path: dir.trail() }.into()),
-            None => schema::create(dir, &key)?,
+            None => Listed { path: roll::create_first(dir, &key)?, first_index: 0 },
         };
-        let file = OpenFile::open(&path, Arc::clone(&key))?;
-        let signer = Signer::open(dir, &path, key)?;
+        let file = OpenFile::open(&newest, Arc::clone(&key))?;
+        let signer = Signer::open(dir, &newest, Arc::clone(&key))?;
         let source = own::agent_source();
         let mut ingester = Self {
             dir: dir.clone(),
             file,
             signer,
+            key,
             source,
-            deadlines,
+            settings,
+            watch: Watch::new(dir.journal()),
             tails: Vec::new(),
+            rounds: Rounds::default(),
             strays: Strays::default(),
+            unlisted: 0,
             dead_since: HashMap::new(),
             signed: 0,
+            rolled_over: false,
         };
         ingester.sign()?;
         Ok(ingester)
@@ -157,9 +189,14 @@ impl Ingester {
         self.signer.origin()
     }
 
-    /// How long intents wait.
-    pub(crate) fn deadlines(&self) -> Deadlines {
-        self.deadlines
+    /// The key of the trail.
+    pub(crate) fn key(&self) -> Arc<TrailKey> {
+        Arc::clone(&self.key)
+    }
+
+    /// With what it was opened.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Ingests one batch of what the journals hold, and signs it.
@@ -168,14 +205,17 @@ impl Ingester {
     /// [`IngestError`]: the ingester must be opened again; nothing is lost by that.
     pub(crate) fn step(&mut self, now: Timestamp) -> Result<Step, IngestError> {
         self.discover()?;
-        let (batch, unread_streams) = self.read();
         let unresolved = self.file.unresolved()?;
+        let Round { batch, unread_streams } = self.read(&unresolved);
         let overdue = self.overdue(&unresolved, now);
-        let mut step = Step { worked: !batch.is_empty() || !overdue.is_empty(), unread_streams, ..Step::default() };
+        let mut step =
+            Step { worked: !batch.is_empty() || !overdue.is_empty(), unread_streams: unread_streams + self.unlisted, ..Step::default() };
         if step.worked {
-            step.counts = self.apply(&batch, &overdue, now)?;
+            step.counts = self.apply(batch, &overdue, now)?;
             self.sign()?;
+            self.roll_over_when_full()?;
         }
+        step.rolled_over = std::mem::take(&mut self.rolled_over);
         let unresolved = if step.worked { self.file.unresolved()? } else { unresolved };
         self.note_the_dead(&unresolved, now);
         self.delete_consumed();
@@ -198,24 +238,37 @@ impl Ingester {
             event.append(&mut batch, &self.source, now)?;
         }
         batch.commit()?;
-        self.sign()
+        self.sign()?;
+        self.roll_over_when_full()
+    }
+
+    /// Records under the newest checkpoint.
+    pub(crate) fn signed(&self) -> u64 {
+        self.signed
     }
 
     /// Ends in order: the trail file alone is the trail afterwards.
     ///
     /// # Errors
-    /// [`IngestError::Trail`]: a reader keeps the log, which does no harm.
+    /// [`IngestError::Trail`]: the log stays, which does no harm.
     pub(crate) fn close(self) -> Result<(), IngestError> {
         let Self { file, signer, .. } = self;
         drop(signer);
-        Ok(file.fold_log()?)
+        file.fold_log()?;
+        Ok(())
     }
 
     /// Takes in streams that are new. One stream belongs to one service: a copy of its folder under another one is not read,
     /// or its events would be recorded twice.
     fn discover(&mut self) -> Result<(), IngestError> {
-        let path = self.dir.journal();
-        let Discovery { folders, mut strays } = discover(&path).map_err(|error| IngestError::File { path, error })?;
+        let found = self.watch.look().map_err(|error| IngestError::File { path: self.dir.journal(), error })?;
+        let Some(Discovery { folders, mut strays, unlisted }) = found else { return Ok(()) };
+        self.unlisted = unlisted.len();
+        strays.extend(unlisted.into_iter().map(|path| Stray { path, reason: "this user cannot list it: check its owner and its mode" }));
+        let unknown = folders.iter().map(|folder| folder.stream).filter(|stream| !self.file.knows(*stream)).collect();
+        for (stream, row) in forgotten::recall(&self.dir, unknown)? {
+            self.file.recall(stream, row);
+        }
         let mut known: HashMap<StreamId, PathBuf> = self.tails.iter().map(|tail| (tail.stream(), tail.path().to_owned())).collect();
         for folder in folders {
             let is_elsewhere = self.file.service(folder.stream).is_some_and(|service| service != folder.service);
@@ -233,31 +286,20 @@ impl Ingester {
         Ok(())
     }
 
-    /// Reads one batch, and how many streams could not be read. Streams take turns at being first.
-    fn read(&mut self) -> (Vec<(StreamId, String, Vec<Found>)>, usize) {
-        let mut budget = Budget { frames: BATCH_FRAMES, bytes: BATCH_BYTES };
-        let (mut batch, mut unreadable) = (Vec::new(), 0);
-        if !self.tails.is_empty() {
-            self.tails.rotate_left(1);
-        }
-        for tail in &mut self.tails {
-            let mut found = Vec::new();
-            if let Err(error) = tail.read(&mut found, &mut budget) {
-                tail.warn_once(&error);
-                unreadable += 1;
-            }
-            if !found.is_empty() {
-                batch.push((tail.stream(), tail.service().to_owned(), found));
-            }
-        }
-        (batch, unreadable)
+    /// Reads one batch. A stream that may hold an outcome that somebody waits for is read each time.
+    fn read(&mut self, unresolved: &[Unresolved]) -> Round {
+        let budget = Budget { frames: BATCH_FRAMES, bytes: BATCH_BYTES };
+        let wanted = unresolved.iter().map(|intent| intent.stream).collect();
+        self.rounds.read(&mut self.tails, budget, &wanted)
     }
 
     /// Intents that have waited long enough. One whose stream has not been read to its end may still find its outcome there.
     fn overdue(&self, unresolved: &[Unresolved], now: Timestamp) -> Vec<Unresolved> {
         let behind: HashSet<StreamId> = self.tails.iter().filter(|tail| tail.is_behind()).map(Tail::stream).collect();
         let read = unresolved.iter().filter(|intent| !behind.contains(&intent.stream));
-        read.filter(|intent| self.deadlines.is_overdue(intent, self.dead_since.get(&intent.stream).copied(), now)).copied().collect()
+        read.filter(|intent| self.settings.deadlines.is_overdue(intent, self.dead_since.get(&intent.stream).copied(), now))
+            .copied()
+            .collect()
     }
 
     /// Notes which streams with pending intents have ended by now, and forgets those that wait for nothing.
@@ -270,13 +312,13 @@ impl Ingester {
         }
     }
 
-    fn apply(&mut self, found: &[(StreamId, String, Vec<Found>)], overdue: &[Unresolved], now: Timestamp) -> Result<Counts, IngestError> {
+    fn apply(&mut self, found: Vec<(StreamId, String, Vec<Found>)>, overdue: &[Unresolved], now: Timestamp) -> Result<Counts, IngestError> {
         let mut batch = self.file.begin()?;
         let quarantine = self.dir.quarantine();
         let mut apply = Apply { batch: &mut batch, source: &self.source, quarantine: &quarantine, now, counts: Counts::default() };
         for (stream, service, found) in found {
             for found in found {
-                apply.found(*stream, service, found)?;
+                apply.found(stream, &service, found)?;
             }
         }
         for intent in overdue {
@@ -286,12 +328,35 @@ impl Ingester {
             }
         }
         let counts = apply.counts;
-        let expired = batch.expire_orphans(self.deadlines.orphans_before(now))?;
+        let expired = batch.expire_orphans(self.settings.deadlines.orphans_before(now))?;
         if expired > 0 {
             tracing::warn!(expired, "outcomes whose intent never came were given up");
         }
         batch.commit()?;
         Ok(counts)
+    }
+
+    /// Begins the next file of the trail when the open one is full. Everything in it is signed, so the next one begins with what
+    /// `checkpoint` and `state` say. While a reader needs the log, the file stays open and grows.
+    fn roll_over_when_full(&mut self) -> Result<(), IngestError> {
+        if self.file.leaves() < self.settings.leaves_per_file {
+            return Ok(());
+        }
+        failpoint!("roll.before_fold");
+        if !self.file.fold_log()? {
+            tracing::warn!("a reader keeps the trail file open that is full: the next one is begun when it has finished");
+            return Ok(());
+        }
+        failpoint!("roll.after_fold");
+        let journal = self.dir.journal();
+        // Only a folder that is known to be gone ends a stream; what cannot be looked at may come back.
+        let is_live = |stream: StreamId, row: &StreamRow| journal.join(&row.service).join(stream.to_string()).try_exists().unwrap_or(true);
+        let next = Listed { path: roll::create_next(&self.dir, &self.key, &self.file, is_live)?, first_index: self.file.head().size() };
+        self.signer = Signer::open(&self.dir, &next, Arc::clone(&self.key))?;
+        self.file = OpenFile::open(&next, Arc::clone(&self.key))?;
+        failpoint!("roll.before_sign");
+        self.rolled_over = true;
+        self.sign()
     }
 
     fn sign(&mut self) -> Result<(), IngestError> {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use indelible_core::StreamId;
 
@@ -22,6 +24,8 @@ pub(crate) struct Discovery {
     pub(crate) folders: Vec<StreamFolder>,
     /// What is there beside them and is not read.
     pub(crate) strays: Vec<Stray>,
+    /// Folders of services that this user cannot list. Those of the others are read all the same.
+    pub(crate) unlisted: Vec<PathBuf>,
 }
 
 /// Something among the journals that is not read.
@@ -49,14 +53,90 @@ impl Strays {
     }
 }
 
+/// How old a folder's last change must be before its listing is relied on: file systems keep times in steps of up to two seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How long a listing is relied on in any case.
+const LISTING_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// What tells that nothing was added to a folder and nothing removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signature {
+    device: u64,
+    inode: u64,
+    changed_at: (i64, i64),
+}
+
+/// Looks for streams again and again, and lists folders only when something in them has changed: thousands of streams cost
+/// as much as there are services.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    journal: PathBuf,
+    /// The folders of the last listing as they were before it; empty when that says nothing.
+    seen: Vec<(PathBuf, Signature)>,
+    listed_at: Option<Instant>,
+}
+
+impl Watch {
+    /// Watches the journals of all services.
+    pub(crate) fn new(journal: PathBuf) -> Self {
+        Self { journal, seen: Vec::new(), listed_at: None }
+    }
+
+    /// What is there, or nothing when that is what was there the last time.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub(crate) fn look(&mut self) -> io::Result<Option<Discovery>> {
+        if self.is_unchanged() {
+            return Ok(None);
+        }
+        self.seen = signatures(&self.journal);
+        self.listed_at = Some(Instant::now());
+        let found = discover(&self.journal);
+        // That a folder can be listed again does not show in its time.
+        if found.as_ref().map_or(true, |found| !found.unlisted.is_empty()) {
+            self.seen.clear();
+        }
+        found.map(Some)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        let is_recent = self.listed_at.is_some_and(|at| at.elapsed() < LISTING_AGE_MAX);
+        is_recent && !self.seen.is_empty() && self.seen.iter().all(|(path, seen)| settled(path) == Some(*seen))
+    }
+}
+
+/// Signatures of the journal folder and of each service's.
+fn signatures(journal: &Path) -> Vec<(PathBuf, Signature)> {
+    let services = fs::read_dir(journal).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders = std::iter::once(journal.to_owned()).chain(services);
+    folders.filter_map(|path| signature(&path).map(|(signature, _)| (path, signature))).collect()
+}
+
+fn signature(path: &Path) -> Option<(Signature, SystemTime)> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let changed_at = (metadata.mtime(), metadata.mtime_nsec());
+    Some((Signature { device: metadata.dev(), inode: metadata.ino(), changed_at }, metadata.modified().ok()?))
+}
+
+/// The signature of a folder whose last change is so old that a later one has another time.
+fn settled(path: &Path) -> Option<Signature> {
+    let (signature, modified) = signature(path)?;
+    modified.elapsed().is_ok_and(|age| age >= SETTLED_AFTER).then_some(signature)
+}
+
 /// Looks through all services. Names that begin with a dot are not streams yet, and files of a service are not journals.
 ///
 /// # Errors
-/// When a folder cannot be listed; one that is not there holds nothing.
+/// When the folder of all journals cannot be listed; one that is not there holds nothing.
 pub(crate) fn discover(journal: &Path) -> io::Result<Discovery> {
     let mut discovery = Discovery::default();
     for (service, path) in folders(journal, &mut discovery.strays)? {
-        for (name, path) in folders(&path, &mut discovery.strays)? {
+        let Ok(streams) = folders(&path, &mut discovery.strays) else {
+            discovery.unlisted.push(path);
+            continue;
+        };
+        for (name, path) in streams {
             match stream_of(&name) {
                 Some(stream) => discovery.folders.push(StreamFolder { service: service.clone(), stream, path }),
                 None => discovery.strays.push(Stray { path, reason: "its name is not that of a stream: 36 characters, lower case" }),
@@ -100,4 +180,42 @@ fn folder_name(entry: &DirEntry) -> io::Result<Result<String, &'static str>> {
         Err(_) => Err("its name is not UTF-8"),
         Ok(_) => Err("it is no folder"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, FileTimes};
+
+    use super::*;
+    use crate::journal::testing::TestStream;
+
+    /// Makes a folder look as if nothing had happened in it for a while.
+    fn settle(path: &Path) {
+        let times = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(60));
+        File::open(path).unwrap().set_times(times).unwrap();
+    }
+
+    #[test]
+    fn folders_are_listed_again_only_when_something_was_added_or_removed() {
+        let journal = tempfile::tempdir().unwrap();
+        let stream = TestStream::new(journal.path(), 1);
+        let service = stream.path().parent().unwrap().to_owned();
+        let mut watch = Watch::new(journal.path().to_owned());
+        let look = |watch: &mut Watch| watch.look().unwrap().map(|discovery| discovery.folders.len());
+        let settled = || [journal.path(), &service].into_iter().for_each(settle);
+        assert_eq!(look(&mut watch), Some(1));
+        assert_eq!(look(&mut watch), Some(1), "a change in the same moment would not show");
+        settled();
+        assert_eq!([look(&mut watch), look(&mut watch)], [Some(1), None]);
+        stream.append_bytes(b"x");
+        assert_eq!(look(&mut watch), None, "what happens in a stream is none of its business");
+        let _second = TestStream::new(journal.path(), 2);
+        assert_eq!(look(&mut watch), Some(2));
+        settled();
+        assert_eq!([look(&mut watch), look(&mut watch)], [Some(2), None]);
+        fs::create_dir_all(journal.path().join("other").join(stream.stream.to_string())).unwrap();
+        assert_eq!(look(&mut watch), Some(3), "another service");
+        fs::remove_dir_all(&service).unwrap();
+        assert_eq!(look(&mut watch), Some(1));
+    }
 }

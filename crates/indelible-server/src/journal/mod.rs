@@ -5,6 +5,7 @@
 
 mod discover;
 mod resync;
+mod round;
 mod segment;
 mod tail;
 #[cfg(test)]
@@ -12,5 +13,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use discover::{Discovery, Stray, Strays, StreamFolder, discover};
-pub(crate) use tail::{Budget, Cause, Found, Tail};
+pub(crate) use discover::{Discovery, Stray, Strays, StreamFolder, Watch, discover};
+pub(crate) use round::{Round, Rounds};
+pub(crate) use tail::{Budget, Cause, Found, Tail, TailError};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indelible_core::{FRAME_HEADER_BYTES, FrameError, RawFrame, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, StreamId, read_frame};
 
 use super::resync::{Behind, Effort, FRAME_BYTES_MAX, Search, announced_size, is_whole};
+use super::round::QUIET_AFTER;
 use super::{StreamFolder, segment};
 use crate::data_dir::{is_locked, open_unlinked};
 
@@ -94,8 +95,14 @@ pub(crate) struct Tail {
     gone: bool,
     /// The error that was last warned of.
     warned: Option<String>,
-    /// Whether something in the folder that is not ours was warned of.
-    warned_of_stray: bool,
+    /// Something in the folder that is not ours and was warned of.
+    stray: Option<PathBuf>,
+    /// Whether it could not be read the last time.
+    unreadable: bool,
+    /// How often in a row nothing new was found.
+    idle_reads: u32,
+    /// Whether it could not be deleted since it was last read.
+    undeletable: bool,
 }
 
 /// A part of a segment in memory.
@@ -171,7 +178,10 @@ impl Tail {
             deleted_below: 0,
             gone: false,
             warned: None,
-            warned_of_stray: false,
+            stray: None,
+            unreadable: false,
+            idle_reads: 0,
+            undeletable: false,
         }
     }
 
@@ -205,6 +215,28 @@ impl Tail {
         self.ended
     }
 
+    /// Whether it holds something that could not be read the last time.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
+    /// Something in its folder that is no file of a journal, if there is such a thing.
+    pub(crate) fn stray(&self) -> Option<PathBuf> {
+        self.stray.clone()
+    }
+
+    /// Whether nothing new has come for a while.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.idle_reads >= QUIET_AFTER
+    }
+
+    /// Whether its newest segment is longer than it was, or has a successor. What else may have happened, only [`Tail::read`] tells.
+    pub(super) fn has_grown(&self) -> bool {
+        let length = |number| fs::symlink_metadata(segment::path(&self.folder.path, number)).map(|metadata| metadata.len());
+        let read = self.waited_at.unwrap_or(self.offset);
+        length(self.segment).is_ok_and(|length| length != read) || length(self.segment + 1).is_ok()
+    }
+
     /// Whether nothing is left of it.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone
@@ -224,7 +256,11 @@ impl Tail {
         if budget.is_spent() {
             return Ok(());
         }
+        self.undeletable = false;
+        let found_before = found.len();
         let read = self.read_segments(found, budget);
+        self.unreadable = read.is_err();
+        self.idle_reads = if found.len() > found_before || budget.is_spent() { 0 } else { self.idle_reads.saturating_add(1) };
         // A stream that cannot be read is not behind: nothing more will be read of it at once.
         self.behind = read.is_ok() && budget.is_spent() && !self.ended;
         read
@@ -253,17 +289,25 @@ impl Tail {
     }
 
     /// Deletes the segments that were read to their end, and the folder of a stream that has ended. The caller has made
-    /// durable everything that [`Tail::read`] handed out.
+    /// durable everything that [`Tail::read`] handed out. After a failure nothing is tried before the next reading.
     ///
     /// # Errors
     /// [`TailError::File`]: something could not be deleted. Deleting again is harmless.
     pub(crate) fn delete_consumed(&mut self) -> Result<(), TailError> {
-        if self.deleted_below == self.segment && !self.ended {
+        if self.undeletable || (self.deleted_below == self.segment && !self.ended) {
             return Ok(());
         }
+        let deleted = self.delete();
+        self.undeletable = deleted.is_err();
+        deleted
+    }
+
+    fn delete(&mut self) -> Result<(), TailError> {
         let consumed = self.segment_numbers()?.into_iter().filter(|&number| number < self.segment || self.ended);
         for path in consumed.map(|number| segment::path(&self.folder.path, number)) {
+            failpoint!("journal.before_unlink");
             fs::remove_file(&path).map_err(|error| TailError::File { path, error })?;
+            failpoint!("journal.after_unlink");
         }
         self.deleted_below = self.segment;
         if self.ended {
@@ -311,7 +355,7 @@ impl Tail {
     }
 
     fn warn_of_stray(&mut self, path: &Path) {
-        if !std::mem::replace(&mut self.warned_of_stray, true) {
+        if self.stray.replace(path.to_owned()).is_none() {
             tracing::warn!(path = %path.display(), "this is no regular file of a journal: it is not read, and its folder may stay");
         }
     }

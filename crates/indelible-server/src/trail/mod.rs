@@ -2,27 +2,46 @@
 //!
 //! One writer, [`OpenFile`], belongs to the running agent. Everybody else reads through [`Reader`], which changes nothing.
 
+mod block;
 mod committed;
-mod derive;
+mod file;
+pub(crate) mod files;
+pub(crate) mod forgotten;
+mod kept;
+mod leaf;
+mod loose;
 mod reader;
+pub(crate) mod roll;
 pub(crate) mod rows;
+pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod seal;
+mod sealed;
 mod sign;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+pub(crate) use block::{BLOCK_LEAVES, Block, end_of as block_end};
 pub(crate) use committed::{check_state, check_tree, read_batch};
-pub(crate) use derive::Derived;
+pub use file::{FileState, Span, TrailFile};
+pub(crate) use kept::SealedFiles;
+pub(crate) use leaf::Ids;
+pub use leaf::{Order, StoredLeaf};
 pub use reader::Reader;
 pub(crate) use sign::Signer;
 pub(crate) use state::state_digest;
-pub(crate) use writer::{Batch, NewRecord, OpenFile, Unresolved, Waiting};
+pub(crate) use writer::{Batch, NewRecord, OpenFile, StreamRow, Unresolved, Waiting};
+
+/// Records after which a file is full, unless the agent is told otherwise: small enough to seal in seconds, large enough that ten
+/// million records are fewer than a hundred files.
+pub const LEAVES_PER_FILE: u64 = 131_072;
 
 /// Why a trail cannot be opened, read or extended.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +99,9 @@ pub enum TrailError {
         signed: u64,
     },
     /// A file in the trail's folder that this version does not write.
-    #[error("{path} does not belong to this trail, which is one file without a rollback journal: move it elsewhere, then try again")]
+    #[error(
+        "{path} does not belong to this trail, whose files are named after their first record and have no rollback journal: move it elsewhere, then try again"
+    )]
     Unexpected {
         /// The file.
         path: PathBuf,
@@ -109,6 +130,16 @@ pub enum TrailError {
         /// What differs.
         what: &'static str,
     },
+    /// A block of a sealed file is not what was written.
+    #[error("records {first_index} to {} cannot be read back ({what}): run `indelible verify`", end_index.saturating_sub(1))]
+    Block {
+        /// Its first leaf.
+        first_index: u64,
+        /// One past its last leaf.
+        end_index: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A stored value has a form that was never written.
     #[error("the trail file holds a damaged value in {place}: run `indelible verify`")]
     Damaged {
@@ -121,6 +152,21 @@ pub enum TrailError {
 }
 
 impl TrailError {
+    /// Whether bytes that could be read are not what the agent wrote, which is for `verify` to call tampering.
+    #[must_use]
+    pub(crate) fn is_damage(&self) -> bool {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows};
+        match self {
+            // A row that is always there, or a value in a type that its column never has.
+            Self::Sqlite(error) => {
+                matches!(error, QueryReturnedNoRows | InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..))
+            }
+            _ => {
+                matches!(self, Self::Changed { .. } | Self::Damaged { .. } | Self::ReadBack { .. } | Self::Block { .. } | Self::Root { .. })
+            }
+        }
+    }
+
     /// Whether trying again cannot help: the trail is not the one that was signed, or it is damaged.
     #[must_use]
     pub(crate) fn is_final(&self) -> bool {

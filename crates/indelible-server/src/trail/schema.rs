@@ -1,27 +1,21 @@
-//! The tables of a trail file (docs/format.md, "Trail file"), and the one place that creates one.
+//! The tables of a trail file (docs/format.md, "Trail file").
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indelible_core::{Frontier, Origin};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction};
 
-use super::{TrailError, state_digest};
-use crate::data_dir::{DataDir, open_regular, rename_durably};
-use crate::keys::TrailKey;
+use super::{FileState, TrailError};
 
 /// Version of the tables, in `user_version`.
-pub(crate) const FORMAT_VERSION: i64 = 1;
+pub(crate) const FORMAT_VERSION: i64 = 2;
 /// `INDL`, in `application_id`, so that `file(1)` and we know a trail file.
 pub(crate) const APPLICATION_ID: i64 = 0x494e_444c;
 /// How long a statement waits for a lock that another connection holds.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHED_STATEMENTS: usize = 64;
 
-const TABLES: &str = "
+const OPEN_TABLES: &str = "
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -42,30 +36,6 @@ CREATE TABLE record (
     salt       BLOB NOT NULL,
     body       BLOB NOT NULL
 ) STRICT;
-
-CREATE TABLE event (
-    leaf_index    INTEGER PRIMARY KEY,
-    event_id      BLOB NOT NULL,
-    occurred_at   INTEGER,
-    recorded_at   INTEGER NOT NULL,
-    received_at   INTEGER NOT NULL,
-    kind          TEXT,
-    action        TEXT,
-    outcome       TEXT,
-    verdict       TEXT NOT NULL,
-    actor_type    TEXT,
-    actor_id      TEXT,
-    actor_label   TEXT,
-    resource_type TEXT,
-    resource_id   TEXT,
-    request_id    TEXT,
-    service       TEXT,
-    status        INTEGER
-) STRICT;
-
-CREATE INDEX event_by_id ON event (event_id);
-
-CREATE INDEX event_resolving ON event (resource_id) WHERE action = 'audit.resolve';
 
 CREATE TABLE stream (
     stream            BLOB PRIMARY KEY NOT NULL,
@@ -92,112 +62,141 @@ CREATE TABLE orphan_outcome (
 ) STRICT;
 ";
 
-/// Name of the trail file that begins with this leaf.
-pub(crate) fn file_name(first_index: u64) -> String {
-    format!("{first_index:012}.trail")
+/// What a sealed file has in place of the rows of an open one.
+const SEALED_TABLES: &str = "
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE head (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    tree_size INTEGER NOT NULL,
+    root_hash BLOB NOT NULL,
+    frontier  BLOB NOT NULL,
+    batch     TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE stream (
+    stream            BLOB PRIMARY KEY NOT NULL,
+    service           TEXT NOT NULL,
+    next_sequence     INTEGER NOT NULL,
+    next_stream_index INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE block (
+    first_index INTEGER PRIMARY KEY,
+    count       INTEGER NOT NULL,
+    id_min      BLOB NOT NULL,
+    id_max      BLOB NOT NULL,
+    node        BLOB,
+    leaves      BLOB NOT NULL,
+    bodies      BLOB NOT NULL
+) STRICT;
+";
+
+/// The index over the records, the same in every file.
+const INDEX_TABLES: &str = "
+CREATE TABLE run (
+    first_index  INTEGER PRIMARY KEY,
+    end_index    INTEGER NOT NULL,
+    occurred_min INTEGER NOT NULL,
+    occurred_max INTEGER NOT NULL,
+    id_min       BLOB NOT NULL,
+    id_max       BLOB NOT NULL,
+    times        BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE run_piece (
+    first_index INTEGER NOT NULL,
+    first_term  INTEGER NOT NULL,
+    bytes       BLOB NOT NULL,
+    PRIMARY KEY (first_index, first_term)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run_value (
+    first_index INTEGER NOT NULL,
+    facet       INTEGER NOT NULL,
+    value       TEXT NOT NULL,
+    PRIMARY KEY (first_index, facet, value)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What `meta` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// Name of the trail.
+    pub(crate) origin: String,
+    /// The tree before the first leaf of the file.
+    pub(crate) before: Frontier,
 }
 
-/// The trail file, if there is one, ready to be opened: alone, a file, and without a log of another kind beside it.
-///
-/// # Errors
-/// - [`TrailError::File`]: the folder cannot be listed, or the file or its log is none.
-/// - [`TrailError::Unexpected`]: another trail file, or a rollback journal, which SQLite would write back into the file.
-pub(crate) fn open_file_path(dir: &DataDir) -> Result<Option<PathBuf>, TrailError> {
-    let path = dir.trail().join(file_name(0));
-    let failed = |error| TrailError::File { path: dir.trail(), error };
-    let entries = match fs::read_dir(dir.trail()) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut is_there = false;
-    for entry in entries {
-        let found = entry.map_err(failed)?.path();
-        let is_named = |suffix: &str| found.as_os_str().as_encoded_bytes().ends_with(suffix.as_bytes());
-        if found == path {
-            is_there = true;
-        } else if is_named(".trail") || is_named(".trail-journal") {
-            return Err(TrailError::Unexpected { path: found });
-        } else if is_named(".trail-wal") || is_named(".trail-shm") {
-            check_regular(&found)?;
+impl Meta {
+    fn rows(&self) -> [(&'static str, String); 3] {
+        let frontier = self.before.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        [("first_index", self.before.size().to_string()), ("frontier", frontier), ("origin", self.origin.clone())]
+    }
+
+    fn insert(&self, connection: &Connection) -> Result<(), TrailError> {
+        let mut insert = connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
+        for row in self.rows() {
+            insert.execute(row)?;
         }
+        Ok(())
     }
-    if !is_there {
-        return Ok(None);
+
+    /// Reads the rows, which must be exactly those that creation writes.
+    ///
+    /// # Errors
+    /// - [`TrailError::Changed`]: they are not.
+    pub(crate) fn read(connection: &Connection) -> Result<Self, TrailError> {
+        let changed = TrailError::Changed { place: "meta" };
+        let mut statement = connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let value = |key: &str| rows.iter().find(|row| row.0 == key).map(|row| row.1.as_str());
+        let Some((origin, before)) = value("origin").zip(value("frontier").and_then(hexadecimal)) else { return Err(changed) };
+        let Ok(before) = Frontier::from_bytes(&before) else { return Err(changed) };
+        let meta = Self { origin: origin.to_owned(), before };
+        let expected = meta.rows();
+        let is_exact = rows.iter().map(|(key, value)| (key.as_str(), value)).eq(expected.iter().map(|(key, value)| (*key, value)));
+        if is_exact { Ok(meta) } else { Err(changed) }
     }
-    check_regular(&path)?;
-    Ok(Some(path))
 }
 
-/// Refuses what SQLite would wait for, or read without end.
-fn check_regular(path: &Path) -> Result<(), TrailError> {
-    match open_regular(path, u64::MAX) {
-        // SQLite removes its log when the last connection ends.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(TrailError::File { path: path.to_owned(), error }),
-        Ok(_) => Ok(()),
-    }
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    rest.is_empty().then_some(bytes)?
 }
 
-/// Creates the first, empty file of a trail and returns its path.
-///
-/// It is complete under another name before it is renamed, so a file that can be seen has its tables.
-///
-/// # Errors
-/// - [`TrailError::File`], [`TrailError::Sqlite`]: it could not be written; nothing is left under its name.
-pub(crate) fn create(dir: &DataDir, key: &TrailKey) -> Result<PathBuf, TrailError> {
-    let path = dir.trail().join(file_name(0));
-    let new = path.with_extension("trail.new");
-    let failed = |error| TrailError::File { path: new.clone(), error };
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    write_tables(&new, key)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed)?;
-    rename_durably(&new, &path).map_err(failed)?;
-    Ok(path)
-}
-
-fn write_tables(path: &Path, key: &TrailKey) -> Result<(), TrailError> {
-    let mut connection = Connection::open(path)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
-    configure_writer(&connection)?;
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    for (key, value) in meta(&key.origin) {
-        transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
-    }
-    let empty = Frontier::default();
-    let state = state_digest(&transaction)?;
-    transaction.execute(
-        "INSERT INTO head (id, tree_size, root_hash, frontier, batch) VALUES (1, 0, ?1, ?2, ?3)",
-        params![empty.root().as_bytes(), empty.to_bytes(), key.sign_batch(&empty, state, state)],
-    )?;
-    transaction.commit()?;
-    connection.close().map_err(|(_, error)| error)?;
-    Ok(())
-}
-
-/// All that `meta` says.
-fn meta(origin: &Origin) -> [(&str, &str); 2] {
-    [("first_index", "0"), ("origin", origin.as_str())]
-}
-
-/// Checks that `meta` says what it says in the file of this trail, and nothing else.
+/// Writes what makes a file one of the trail's: its mark, its tables, and where it begins.
 ///
 /// # Errors
-/// - [`TrailError::Changed`]: it does not.
-pub(crate) fn check_meta(connection: &Connection, origin: &Origin) -> Result<(), TrailError> {
-    let mut statement = connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    if rows.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(meta(origin)) {
-        return Ok(());
+/// - [`TrailError::Sqlite`]: the file cannot be written.
+pub(super) fn write_tables(transaction: &Transaction<'_>, state: FileState, meta: &Meta) -> Result<(), TrailError> {
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    transaction.execute_batch(tables(state))?;
+    transaction.execute_batch(INDEX_TABLES)?;
+    meta.insert(transaction)
+}
+
+const fn tables(state: FileState) -> &'static str {
+    match state {
+        FileState::Open | FileState::Closed => OPEN_TABLES,
+        FileState::Sealed => SEALED_TABLES,
     }
-    Err(TrailError::Changed { place: "meta" })
+}
+
+/// Checks that `meta` is that of a file of this trail that begins with this leaf.
+///
+/// # Errors
+/// - [`TrailError::Changed`]: it is not.
+pub(crate) fn check_meta(connection: &Connection, origin: &Origin, first_index: u64) -> Result<Meta, TrailError> {
+    let meta = Meta::read(connection)?;
+    let is_ours = meta.origin == origin.as_str() && meta.before.size() == first_index;
+    if is_ours { Ok(meta) } else { Err(TrailError::Changed { place: "meta" }) }
 }
 
 /// Checks that a file has the tables and indexes that creation makes, in the same words, and nothing else: a view, a trigger or
@@ -205,9 +204,10 @@ pub(crate) fn check_meta(connection: &Connection, origin: &Origin) -> Result<(),
 ///
 /// # Errors
 /// - [`TrailError::Changed`]: it has not.
-pub(crate) fn check_schema(connection: &Connection) -> Result<(), TrailError> {
+pub(crate) fn check_schema(connection: &Connection, state: FileState) -> Result<(), TrailError> {
     let created = Connection::open_in_memory()?;
-    created.execute_batch(TABLES)?;
+    created.execute_batch(tables(state))?;
+    created.execute_batch(INDEX_TABLES)?;
     if read_schema(connection)? != read_schema(&created)? {
         return Err(TrailError::Changed { place: "schema" });
     }

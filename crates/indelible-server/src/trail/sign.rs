@@ -7,6 +7,8 @@ use std::sync::Arc;
 use indelible_core::{Checkpoint, CheckpointError, Frontier, Hash, LeafEntry, Note, Origin, StateDigest, commitment};
 use rusqlite::{Connection, OpenFlags, Transaction};
 
+use super::files::Listed;
+use super::schema::Meta;
 use super::{TrailError, check_state, check_tree, read_batch, rows, schema, state_digest, writer};
 use crate::data_dir::{DataDir, read_small, write_atomically};
 use crate::keys::TrailKey;
@@ -36,8 +38,8 @@ impl Signer {
     /// # Errors
     /// - [`TrailError::BehindCheckpoint`], [`TrailError::Root`], [`TrailError::CheckpointMissing`], [`TrailError::Note`],
     ///   [`TrailError::Changed`]: the trail is not the one that was signed. Nothing may be signed on top of it.
-    pub(crate) fn open(dir: &DataDir, path: &Path, key: Arc<TrailKey>) -> Result<Self, TrailError> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    pub(crate) fn open(dir: &DataDir, file: &Listed, key: Arc<TrailKey>) -> Result<Self, TrailError> {
+        let connection = Connection::open_with_flags(&file.path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(schema::BUSY_TIMEOUT)?;
         let mut signer = Self { dir: dir.clone(), key, connection, signed: None };
         signer.signed = signer.signed_tree()?;
@@ -78,11 +80,14 @@ impl Signer {
         let tree_size = tree.size();
         if self.signed.as_ref() != Some(&tree) {
             let checkpoint = Checkpoint { origin: self.key.origin.clone(), tree_size, root_hash: tree.root() };
+            failpoint!("sign.before_checkpoint");
             self.write(&self.dir.checkpoint(), checkpoint.sign(&self.key.signing))?;
             self.signed = Some(tree);
         }
+        failpoint!("sign.before_state");
         let note = StateDigest { origin: self.key.origin.clone(), tree_size, digest: state };
         self.write(&self.dir.state(), note.sign(&self.key.signing))?;
+        failpoint!("sign.after_state");
         Ok(tree_size)
     }
 
@@ -112,9 +117,13 @@ impl Signer {
     }
 
     fn tree_of_size(&self, tree_size: u64) -> Result<Frontier, TrailError> {
+        let mut tree = Meta::read(&self.connection)?.before;
+        // A file begins with what was signed, so an older checkpoint was put here by somebody else.
+        if tree_size < tree.size() {
+            return Err(TrailError::Changed { place: "checkpoint" });
+        }
         let mut statement = self.connection.prepare("SELECT leaf_hash FROM record WHERE leaf_index < ?1 ORDER BY leaf_index")?;
         let mut rows = statement.query([rows::stored(tree_size)])?;
-        let mut tree = Frontier::default();
         while let Some(row) = rows.next()? {
             tree.push(Hash::from_bytes(rows::array(row, 0, "record.leaf_hash")?));
         }

@@ -52,7 +52,7 @@ const CHANGES: &[Change] = &[
     ("a batch that nobody signed", |dir| sql(dir, "UPDATE head SET batch = replace(batch, 'v1', 'v2')")),
     ("a head", |dir| sql(dir, "UPDATE head SET tree_size = 0, frontier = zeroblob(8)")),
     ("a trigger", |dir| sql(dir, "CREATE TRIGGER evil AFTER INSERT ON pending BEGIN DELETE FROM pending; END")),
-    ("a view", |dir| sql(dir, "ALTER TABLE event RENAME TO kept; CREATE VIEW event AS SELECT * FROM kept")),
+    ("a view", |dir| sql(dir, "ALTER TABLE record RENAME TO kept; CREATE VIEW record AS SELECT * FROM kept")),
     ("an index", |dir| sql(dir, "CREATE INDEX evil ON pending (ingested_at, intent) WHERE 0")),
     ("a row of meta", |dir| sql(dir, "INSERT INTO meta VALUES ('note', 'x')")),
     ("a state of two batches ago", |dir| copy(&dir.root().join("old"), &dir.state())),

@@ -1,18 +1,25 @@
 //! The one writer of the open trail file: everything that belongs together goes into one transaction.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indelible_core::{EventId, Frontier, Hash, IntentId, LeafEntry, StreamId, Timestamp, Verdict, commitment};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Derived, TrailError, check_state, check_tree, read_batch, rows, schema, state_digest};
+use super::files::Listed;
+use super::leaf::{Order, StoredLeaf};
+use super::runs::{self, RUN_LEAVES};
+use super::{FileState, TrailError, check_state, check_tree, loose, read_batch, rows, schema, state_digest};
+use crate::index::RunBuilder;
 use crate::keys::TrailKey;
 
 /// Offset of the evidence code in an INTENT's payload (docs/format.md, "Frame").
 const EVIDENCE_OFFSET: i64 = 16;
 const EVIDENCE_MARKER: u8 = 1;
+/// How long folding the log waits for readers, whose transactions are short.
+const FOLD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How far a stream has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,35 +70,90 @@ pub(crate) struct NewRecord<'a> {
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     connection: Connection,
+    first_index: u64,
     head: Frontier,
     streams: HashMap<StreamId, StreamRow>,
     /// Digest of the state as the newest batch left it.
     state: Hash,
     /// SQLite's count of what others wrote; it moves only when somebody does.
     data_version: i64,
+    /// The index of what no run covers yet; `None` after a batch that was dropped, until the next one begins.
+    tail: Option<RunBuilder>,
     key: Arc<TrailKey>,
 }
 
 impl OpenFile {
-    /// Opens a trail file. The caller holds the agent's lock.
+    /// Opens the newest trail file. The caller holds the agent's lock.
     ///
     /// # Errors
     /// - [`TrailError::Version`]: not a trail file that we can write.
     /// - [`TrailError::Changed`], [`TrailError::Root`], [`TrailError::Damaged`]: it is not as its newest batch left it.
-    pub(crate) fn open(path: &Path, key: Arc<TrailKey>) -> Result<Self, TrailError> {
+    pub(crate) fn open(file: &Listed, key: Arc<TrailKey>) -> Result<Self, TrailError> {
+        let Listed { path, first_index } = file;
+        let first_index = *first_index;
         let connection = Connection::open(path)?;
         connection.busy_timeout(schema::BUSY_TIMEOUT)?;
         schema::check_version(&connection)?;
-        schema::check_schema(&connection)?;
+        schema::check_schema(&connection, FileState::Open)?;
         schema::configure_writer(&connection)?;
-        schema::check_meta(&connection, &key.origin)?;
+        let meta = schema::check_meta(&connection, &key.origin, first_index)?;
         let head = read_head(&connection)?;
         let batch = read_batch(&connection, &key.signing.verifier())?;
         check_tree(&batch, &head)?;
         check_state(&batch, state_digest(&connection)?)?;
         let streams = read_streams(&connection)?;
         let data_version = data_version(&connection)?;
-        Ok(Self { connection, head, streams, state: batch.state, data_version, key })
+        if head.size() < meta.before.size() {
+            return Err(TrailError::Changed { place: "meta" });
+        }
+        Ok(Self { connection, first_index, head, streams, state: batch.state, data_version, tail: None, key })
+    }
+
+    /// The tree as the newest batch left it.
+    pub(crate) fn head(&self) -> &Frontier {
+        &self.head
+    }
+
+    /// Digest of the state as the newest batch left it.
+    pub(crate) fn state(&self) -> Hash {
+        self.state
+    }
+
+    /// Records in this file.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.head.size() - self.first_index
+    }
+
+    /// Takes a stream up again that an older file knew. It is in this file from its next batch on.
+    pub(crate) fn recall(&mut self, stream: StreamId, row: StreamRow) {
+        self.streams.entry(stream).or_insert(row);
+    }
+
+    /// Whether the stream is known.
+    pub(crate) fn knows(&self, stream: StreamId) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
+    /// Copies what goes on into the next file: what waits, the streams that it waits for, the agent's own, and those that live.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: a row cannot be read or written.
+    pub(super) fn carry_over(&self, next: &Transaction<'_>, is_live: impl Fn(StreamId, &StreamRow) -> bool) -> Result<(), TrailError> {
+        let mut wanted = HashSet::from([StreamId::AGENT]);
+        let tables: [(&str, InsertWaiting); 2] = [(SELECT_PENDING, insert_pending), (SELECT_ORPHANS, insert_orphan)];
+        for (select, insert) in tables {
+            let mut statement = self.connection.prepare(select)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let waiting = waiting(row)?;
+                wanted.insert(waiting.stream);
+                insert(next, &waiting)?;
+            }
+        }
+        for (stream, row) in self.streams.iter().filter(|(stream, row)| wanted.contains(stream) || is_live(**stream, row)) {
+            upsert_stream(next, *stream, row)?;
+        }
+        Ok(())
     }
 
     /// The first sequence of this stream that has not been ingested; 1 for a stream that is not known.
@@ -136,8 +198,14 @@ impl OpenFile {
         if data_version(&transaction)? != self.data_version {
             return Err(TrailError::Changed { place: "while the agent was running" });
         }
+        let tail = match self.tail.take() {
+            Some(tail) => tail,
+            None => index_tail(&transaction, self.first_index..self.head.size())?,
+        };
         Ok(Batch {
             transaction,
+            tail,
+            committed_tail: &mut self.tail,
             head: self.head.clone(),
             touched: HashMap::new(),
             committed_head: &mut self.head,
@@ -147,13 +215,20 @@ impl OpenFile {
         })
     }
 
-    /// Moves the write-ahead log into the file, so that the file alone is the trail.
+    /// Moves the write-ahead log into the file, so that the file alone is the trail. `false`: a reader still needs the log.
     ///
     /// # Errors
-    /// - [`TrailError::Sqlite`]: a reader keeps the log; it is moved at the next start.
-    pub(crate) fn fold_log(&self) -> Result<(), TrailError> {
-        self.connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
-        Ok(())
+    /// - [`TrailError::Sqlite`]: the file cannot be written.
+    pub(crate) fn fold_log(&self) -> Result<bool, TrailError> {
+        self.connection.busy_timeout(FOLD_PATIENCE)?;
+        let mut is_busy = true;
+        let folded = self.connection.pragma(None, "wal_checkpoint", "TRUNCATE", |row| {
+            is_busy = row.get(0)?;
+            Ok(())
+        });
+        self.connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        folded?;
+        Ok(!is_busy)
     }
 }
 
@@ -161,6 +236,8 @@ impl OpenFile {
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
     transaction: Transaction<'a>,
+    tail: RunBuilder,
+    committed_tail: &'a mut Option<RunBuilder>,
     head: Frontier,
     touched: HashMap<StreamId, StreamRow>,
     committed_head: &'a mut Frontier,
@@ -170,9 +247,10 @@ pub(crate) struct Batch<'a> {
 }
 
 const SELECT_PENDING: &str = "SELECT intent, stream, sequence, ingested_at, payload, in_doubt FROM pending";
+const SELECT_ORPHANS: &str = "SELECT intent, stream, sequence, ingested_at, payload, 0 FROM orphan_outcome";
 
 impl Batch<'_> {
-    /// Appends one record: body, salt, leaf, tree and search columns.
+    /// Appends one record: body, salt, leaf, tree and index.
     ///
     /// # Errors
     /// - [`TrailError::Random`], [`TrailError::Sqlite`]: the batch must be dropped.
@@ -196,41 +274,14 @@ impl Batch<'_> {
         };
         let leaf = entry.hash();
         self.head.push(leaf);
-        self.insert_record(leaf_index, &entry, &leaf, &salt, record.body)?;
-        self.insert_event(leaf_index, &entry, &Derived::from_body(record.body))
+        self.tail.push(&entry, record.body);
+        self.insert_record(leaf_index, &entry, &leaf, &salt, record.body)
     }
 
     fn insert_record(&self, leaf_index: u64, entry: &LeafEntry, leaf: &Hash, salt: &[u8; 32], body: &[u8]) -> Result<(), TrailError> {
         let insert = "INSERT INTO record (leaf_index, entry, leaf_hash, salt, body) VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut statement = self.transaction.prepare_cached(insert)?;
         statement.execute(params![rows::stored(leaf_index), entry.encode(), leaf.as_bytes(), salt, body])?;
-        Ok(())
-    }
-
-    fn insert_event(&self, leaf_index: u64, entry: &LeafEntry, derived: &Derived) -> Result<(), TrailError> {
-        let insert = "INSERT INTO event (leaf_index, event_id, occurred_at, recorded_at, received_at, kind, action, outcome, verdict, actor_type, \
-                      actor_id, actor_label, resource_type, resource_id, request_id, service, status) \
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-        let mut statement = self.transaction.prepare_cached(insert)?;
-        statement.execute(params![
-            rows::stored(leaf_index),
-            entry.event.as_bytes(),
-            derived.occurred_at,
-            entry.recorded_at.micros(),
-            entry.received_at.micros(),
-            derived.kind,
-            derived.action,
-            derived.outcome,
-            entry.verdict.as_str(),
-            derived.actor_type,
-            derived.actor_id,
-            derived.actor_label,
-            derived.resource_type,
-            derived.resource_id,
-            derived.request_id,
-            derived.service,
-            derived.status,
-        ])?;
         Ok(())
     }
 
@@ -263,16 +314,7 @@ impl Batch<'_> {
 
     /// Keeps an intent until its outcome comes. `false`: one of the same id is kept already and stays.
     pub(crate) fn insert_pending(&self, row: &Waiting) -> Result<bool, TrailError> {
-        let insert =
-            "INSERT OR IGNORE INTO pending (intent, stream, sequence, ingested_at, in_doubt, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let inserted = self.transaction.prepare_cached(insert)?.execute(params![
-            row.intent.as_bytes(),
-            row.stream.as_bytes(),
-            rows::stored(row.sequence),
-            row.ingested_at.micros(),
-            row.in_doubt,
-            row.payload
-        ])?;
+        let inserted = insert_pending(&self.transaction, row)?;
         Ok(inserted == 1)
     }
 
@@ -291,19 +333,12 @@ impl Batch<'_> {
 
     /// The outcome that came before its intent.
     pub(crate) fn orphan(&self, intent: IntentId) -> Result<Option<Waiting>, TrailError> {
-        self.one_waiting("SELECT intent, stream, sequence, ingested_at, payload, 0 FROM orphan_outcome WHERE intent = ?1", intent)
+        self.one_waiting(&format!("{SELECT_ORPHANS} WHERE intent = ?1"), intent)
     }
 
     /// Keeps an outcome until its intent comes. The first of several stays.
     pub(crate) fn insert_orphan(&self, row: &Waiting) -> Result<(), TrailError> {
-        let insert = "INSERT OR IGNORE INTO orphan_outcome (intent, stream, sequence, ingested_at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.transaction.prepare_cached(insert)?.execute(params![
-            row.intent.as_bytes(),
-            row.stream.as_bytes(),
-            rows::stored(row.sequence),
-            row.ingested_at.micros(),
-            row.payload
-        ])?;
+        insert_orphan(&self.transaction, row)?;
         Ok(())
     }
 
@@ -329,12 +364,13 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: nothing of the batch is in the trail.
-    pub(crate) fn commit(self) -> Result<(), TrailError> {
-        let upsert = "INSERT INTO stream (stream, service, next_sequence, next_stream_index) VALUES (?1, ?2, ?3, ?4) \
-                      ON CONFLICT (stream) DO UPDATE SET next_sequence = excluded.next_sequence, next_stream_index = excluded.next_stream_index";
+    pub(crate) fn commit(mut self) -> Result<(), TrailError> {
+        if self.tail.len() as u64 >= RUN_LEAVES {
+            let run = std::mem::replace(&mut self.tail, RunBuilder::new(self.head.size())).finish();
+            runs::insert(&self.transaction, &run)?;
+        }
         for (stream, row) in &self.touched {
-            let values = params![stream.as_bytes(), row.service, rows::stored(row.next_sequence), rows::stored(row.next_stream_index)];
-            self.transaction.prepare_cached(upsert)?.execute(values)?;
+            upsert_stream(&self.transaction, *stream, row)?;
         }
         let update = "UPDATE head SET tree_size = ?1, root_hash = ?2, frontier = ?3, batch = ?4 WHERE id = 1";
         let root_hash = self.head.root();
@@ -342,12 +378,63 @@ impl Batch<'_> {
         let batch = self.key.sign_batch(&self.head, state, *self.state);
         let values = params![rows::stored(self.head.size()), root_hash.as_bytes(), self.head.to_bytes(), batch];
         self.transaction.prepare_cached(update)?.execute(values)?;
+        failpoint!("ingest.before_commit");
         self.transaction.commit()?;
+        failpoint!("ingest.after_commit");
+        *self.committed_tail = Some(self.tail);
         *self.committed_head = self.head;
         *self.state = state;
         self.streams.extend(self.touched);
         Ok(())
     }
+}
+
+/// Begins the index of what no run covers, with what is stored of it.
+fn index_tail(transaction: &Transaction<'_>, file: Range<u64>) -> Result<RunBuilder, TrailError> {
+    let tail = runs::tail(transaction, file)?;
+    let mut builder = RunBuilder::new(tail.start);
+    let mut push = |leaf: StoredLeaf| {
+        builder.push(&leaf.entry, &leaf.body);
+        ControlFlow::Continue(())
+    };
+    let _ = loose::records(transaction, tail, Order::OldestFirst, &mut push)?;
+    Ok(builder)
+}
+
+pub(super) fn upsert_stream(transaction: &Transaction<'_>, stream: StreamId, row: &StreamRow) -> Result<(), TrailError> {
+    let upsert = "INSERT INTO stream (stream, service, next_sequence, next_stream_index) VALUES (?1, ?2, ?3, ?4) \
+                  ON CONFLICT (stream) DO UPDATE SET next_sequence = excluded.next_sequence, next_stream_index = excluded.next_stream_index";
+    let values = params![stream.as_bytes(), row.service, rows::stored(row.next_sequence), rows::stored(row.next_stream_index)];
+    transaction.prepare_cached(upsert)?.execute(values)?;
+    Ok(())
+}
+
+/// Inserts a waiting frame where none of its intent waits; returns how many rows that made.
+type InsertWaiting = fn(&Transaction<'_>, &Waiting) -> Result<usize, TrailError>;
+
+/// Keeps an intent unless one of the same id is kept; returns how many rows that made.
+fn insert_pending(transaction: &Transaction<'_>, row: &Waiting) -> Result<usize, TrailError> {
+    let insert = "INSERT OR IGNORE INTO pending (intent, stream, sequence, ingested_at, in_doubt, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    Ok(transaction.prepare_cached(insert)?.execute(params![
+        row.intent.as_bytes(),
+        row.stream.as_bytes(),
+        rows::stored(row.sequence),
+        row.ingested_at.micros(),
+        row.in_doubt,
+        row.payload
+    ])?)
+}
+
+/// Keeps an outcome unless one for the same intent is kept; returns how many rows that made.
+fn insert_orphan(transaction: &Transaction<'_>, row: &Waiting) -> Result<usize, TrailError> {
+    let insert = "INSERT OR IGNORE INTO orphan_outcome (intent, stream, sequence, ingested_at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    Ok(transaction.prepare_cached(insert)?.execute(params![
+        row.intent.as_bytes(),
+        row.stream.as_bytes(),
+        rows::stored(row.sequence),
+        row.ingested_at.micros(),
+        row.payload
+    ])?)
 }
 
 fn waiting(row: &rusqlite::Row<'_>) -> Result<Waiting, TrailError> {
@@ -391,7 +478,7 @@ fn data_version(connection: &Connection) -> Result<i64, TrailError> {
     Ok(connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
 }
 
-fn read_streams(connection: &Connection) -> Result<HashMap<StreamId, StreamRow>, TrailError> {
+pub(super) fn read_streams(connection: &Connection) -> Result<HashMap<StreamId, StreamRow>, TrailError> {
     let mut statement = connection.prepare("SELECT stream, service, next_sequence, next_stream_index FROM stream")?;
     let mut rows = statement.query([])?;
     let mut streams = HashMap::new();

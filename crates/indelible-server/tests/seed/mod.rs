@@ -1,7 +1,10 @@
 //! Trails for tests, made the real way: recorded by a [`Recorder`] and ingested by an agent.
 #![allow(clippy::unwrap_used, dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod ward;
+
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -11,7 +14,10 @@ use indelible::{
     Actor, ActorType, Config, Event, Frame, IntentId, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader, StreamId,
     Timestamp, encode_frame,
 };
-use indelible_server::{Announced, DataDir, Deadlines, Options, Reader, serve};
+use indelible_server::{
+    Announced, Config as AgentConfig, DataDir, Deadlines, LEAVES_PER_FILE, Options, Order, Reader, StoredLeaf, TrailError, serve,
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails.
@@ -76,6 +82,11 @@ impl Seed {
         serve(&self.options(Some(Duration::ZERO)), |_| ()).unwrap();
     }
 
+    /// The same, with files of so many records, all of which are sealed but the newest.
+    pub(crate) fn ingest_in_files_of(&self, leaves_per_file: u64) {
+        serve(&Options { leaves_per_file, ..self.options(Some(Duration::ZERO)) }, |_| ()).unwrap();
+    }
+
     /// Tells, from a process that looked it up, that the only transaction in doubt was committed.
     pub(crate) fn resolve_the_doubt(&self) {
         let reader = Reader::open(&self.dir()).unwrap();
@@ -93,7 +104,28 @@ impl Seed {
 
     fn options(&self, until_idle: Option<Duration>) -> Options {
         let deadlines = Deadlines { stream_dead_ms: 0, ..Deadlines::default() };
-        Options { dir: self.dir(), listen: Some("127.0.0.1:0".parse().unwrap()), until_idle, deadlines }
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        Options { dir: self.dir(), listen, until_idle, deadlines, leaves_per_file: LEAVES_PER_FILE, config: AgentConfig::default() }
+    }
+
+    /// Body and verdict of every record, oldest first, from all files of the trail; none where there is no trail.
+    pub(crate) fn all_records(&self) -> Vec<(Value, &'static str)> {
+        let mut records = Vec::new();
+        let each = |leaf: StoredLeaf| {
+            records.push((serde_json::from_slice(&leaf.body).unwrap(), leaf.entry.verdict.as_str()));
+            ControlFlow::Continue(())
+        };
+        match Reader::open(&self.dir()) {
+            Ok(reader) => reader.records(0..u64::MAX, Order::OldestFirst, each).unwrap(),
+            Err(TrailError::Missing { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        records
+    }
+
+    /// The same of one action.
+    pub(crate) fn records(&self, action: &str) -> Vec<(Value, &'static str)> {
+        self.all_records().into_iter().filter(|(body, _)| body["action"] == action).collect()
     }
 
     /// Runs the command on this directory.

@@ -1,0 +1,69 @@
+//! Streams that a file of the trail has left behind: how far they had come stands in the files before it.
+
+use std::collections::{HashMap, HashSet};
+
+use indelible_core::StreamId;
+use rusqlite::OptionalExtension;
+
+use super::file::TrailFile;
+use super::files;
+use super::writer::StreamRow;
+use super::{FileState, TrailError, rows};
+use crate::data_dir::DataDir;
+
+/// How far the clock that named a stream may have been ahead of the agent's.
+const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
+
+/// Looks streams up that the open file does not know, newest file first. What is not in the answer was never ingested.
+///
+/// A stream's id holds the time of its birth, so files that were closed a day before it are not looked at. A file that cannot be read
+/// is passed over and reported: it must not keep new processes from being heard.
+///
+/// # Errors
+/// - [`TrailError::File`], [`TrailError::Unexpected`]: the files cannot be listed.
+pub(crate) fn recall(dir: &DataDir, mut wanted: HashSet<StreamId>) -> Result<HashMap<StreamId, StreamRow>, TrailError> {
+    let mut found = HashMap::new();
+    let listed = files::list(dir)?;
+    for pair in listed.windows(2).rev() {
+        if wanted.is_empty() {
+            break;
+        }
+        let file = TrailFile::new(pair[0].path.clone(), pair[0].first_index..pair[1].first_index, FileState::Closed);
+        match look_up(&file, &mut wanted, &mut found) {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(file = %file.path().display(), %error, "a file of the trail cannot be read: run `indelible verify`")
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Moves the streams that this file knows from `wanted` to `found`, and drops those that are younger than the file.
+fn look_up(file: &TrailFile, wanted: &mut HashSet<StreamId>, found: &mut HashMap<StreamId, StreamRow>) -> Result<(), TrailError> {
+    let closed_ms = match file.range().end.checked_sub(1) {
+        Some(last) => file.record(last)?.map_or(i64::MAX, |leaf| leaf.entry.received_at.micros() / 1000),
+        None => i64::MAX,
+    };
+    wanted.retain(|stream| born_ms(*stream).saturating_sub(CLOCK_SKEW_MS) <= closed_ms);
+    let mut statement = file.connection()?.prepare("SELECT service, next_sequence, next_stream_index FROM stream WHERE stream = ?1")?;
+    for stream in wanted.iter().copied().collect::<Vec<_>>() {
+        let row = statement.query_row([stream.as_bytes()], |row| {
+            let service = row.get(0)?;
+            Ok(rows::count(row, 1, "stream.next_sequence").and_then(|next_sequence| {
+                let next_stream_index = rows::count(row, 2, "stream.next_stream_index")?;
+                Ok(StreamRow { service, next_sequence, next_stream_index })
+            }))
+        });
+        if let Some(row) = row.optional()? {
+            found.insert(stream, row?);
+            wanted.remove(&stream);
+        }
+    }
+    Ok(())
+}
+
+/// When the process that made this id thought it was, in milliseconds (RFC 9562 §5.7).
+fn born_ms(stream: StreamId) -> i64 {
+    stream.as_bytes()[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte))
+}
