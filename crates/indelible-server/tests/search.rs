@@ -21,7 +21,7 @@ fn request(query: &str) -> SearchRequest {
 }
 
 fn find(seed: &Seed, request: &SearchRequest) -> Result<SearchResult, SearchError> {
-    search(&mut Reader::open(&seed.dir()).unwrap(), request)
+    search(&Reader::open(&seed.dir()).unwrap(), request)
 }
 
 /// The actions of what a query finds, without the agent's own events.

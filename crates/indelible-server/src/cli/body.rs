@@ -88,13 +88,18 @@ impl Body {
         sentence
     }
 
-    /// What changed, one line for each field.
-    pub(crate) fn diff(&self) -> Vec<String> {
+    /// What changed.
+    pub(crate) fn changes(&self) -> Vec<Change> {
         match &self.changes {
             None => Vec::new(),
-            Some(Value::Array(changes)) => changes.iter().map(change).collect(),
-            Some(other) => vec![format!("changes {}", shown(other))],
+            Some(Value::Array(changes)) => changes.iter().map(Change::of).collect(),
+            Some(other) => vec![Change::words(None, format!("changes {}", shown(other)))],
         }
+    }
+
+    /// What changed, one line for each field.
+    pub(crate) fn diff(&self) -> Vec<String> {
+        self.changes().iter().map(Change::line).collect()
     }
 }
 
@@ -113,24 +118,50 @@ pub(crate) fn or_dash(text: Option<&str>) -> &str {
     text.unwrap_or("-")
 }
 
-/// One line for one change (docs/format.md, "Body").
-fn change(change: &Value) -> String {
-    let flag = |name: &str| change.get(name) == Some(&Value::Bool(true));
-    let Some(field) = change.get("field").and_then(Value::as_str) else { return statement(change) };
-    if flag("masked") {
-        return format!("{field}: •••• (changed)");
+/// How one change is shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The field; nothing where a statement touched many rows.
+    pub(crate) field: Option<String>,
+    /// The values before and after, where the change is one from value to value.
+    pub(crate) sides: Option<(String, String)>,
+    /// What happened, in words.
+    pub(crate) text: String,
+}
+
+impl Change {
+    fn words(field: Option<&str>, text: String) -> Self {
+        Self { field: field.map(str::to_owned), sides: None, text }
     }
-    if change.get("added").is_some() || change.get("removed").is_some() {
-        let requested = if flag("exact") { "" } else { " (as requested)" };
-        return format!("{field}: +{} -{}{requested}", member(change, "added"), member(change, "removed"));
+
+    /// Reads one change (docs/format.md, "Body").
+    fn of(change: &Value) -> Self {
+        let flag = |name: &str| change.get(name) == Some(&Value::Bool(true));
+        let Some(field) = change.get("field").and_then(Value::as_str) else { return Self::words(None, statement(change)) };
+        if flag("masked") {
+            return Self::words(Some(field), "•••• (changed)".to_owned());
+        }
+        if change.get("added").is_some() || change.get("removed").is_some() {
+            let requested = if flag("exact") { "" } else { " (as requested)" };
+            let text = format!("+{} -{}{requested}", member(change, "added"), member(change, "removed"));
+            return Self::words(Some(field), text);
+        }
+        let old = if flag("old_unknown") { Cow::Borrowed("(unknown)") } else { member(change, "old") };
+        let new = match (flag("new_unknown"), change.get("expression").and_then(Value::as_str)) {
+            (true, Some(expression)) => Cow::Owned(format!("(computed: {expression})")),
+            (true, None) => Cow::Borrowed("(unknown)"),
+            (false, _) => member(change, "new"),
+        };
+        Self { field: Some(field.to_owned()), text: format!("{old} → {new}"), sides: Some((old.into_owned(), new.into_owned())) }
     }
-    let old = if flag("old_unknown") { Cow::Borrowed("(unknown)") } else { member(change, "old") };
-    let new = match (flag("new_unknown"), change.get("expression").and_then(Value::as_str)) {
-        (true, Some(expression)) => Cow::Owned(format!("(computed: {expression})")),
-        (true, None) => Cow::Borrowed("(unknown)"),
-        (false, _) => member(change, "new"),
-    };
-    format!("{field}: {old} → {new}")
+
+    /// The change on one line.
+    pub(crate) fn line(&self) -> String {
+        match &self.field {
+            Some(field) => format!("{field}: {}", self.text),
+            None => self.text.clone(),
+        }
+    }
 }
 
 /// One line for a statement that touched many rows.

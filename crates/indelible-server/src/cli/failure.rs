@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use indelible_core::query::QueryError;
 
+use super::output::{is_deceptive, tell};
 use crate::search::SearchError;
 use crate::trail::TrailError;
+use crate::verify::NoProof;
 
 /// Exit codes of the command; scripts rely on them. Nothing catches Ctrl-C, for which a shell reports 130.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,16 +62,30 @@ impl Failure {
         self
     }
 
+    /// What is wrong with a query, shown below its text.
+    pub(crate) fn of_query(error: &QueryError, query: &str) -> Self {
+        // One character for one character, or the caret would stand elsewhere.
+        let visible: String = query.chars().map(|character| if is_deceptive(character) { ' ' } else { character }).collect();
+        let caret = error.caret(&visible).replace('\n', "\n    ");
+        Self::new(Exit::Usage, format!("{error}\n    {caret}")).help(error.help())
+    }
+
     /// Tells on standard error, and answers the exit code.
     pub(crate) fn report(&self) -> Exit {
         if self.quiet {
             return Exit::Success;
         }
-        eprintln!("error: {}", self.message);
+        tell(&format!("error: {}", self.message));
         if let Some(help) = &self.help {
-            eprintln!("help: {help}");
+            tell(&format!("help: {help}"));
         }
         self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -77,12 +93,6 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;
         Self { exit: exit_of(&error), message: error.to_string(), help: None, quiet }
-    }
-}
-
-impl From<QueryError> for Failure {
-    fn from(error: QueryError) -> Self {
-        Self { exit: Exit::Usage, message: error.to_string(), help: error.help(), quiet: false }
     }
 }
 
@@ -97,12 +107,25 @@ impl From<TrailError> for Failure {
     }
 }
 
+impl From<NoProof> for Failure {
+    fn from(error: NoProof) -> Self {
+        let exit = match error {
+            ref error if error.is_tampering() => Exit::Tampered,
+            NoProof::Trail(error) => return error.into(),
+            NoProof::NotSigned { .. } => Exit::Temporary,
+            NoProof::NoRecord { .. } => Exit::Failed,
+            _ => Exit::CouldNotCheck,
+        };
+        Self::new(exit, error)
+    }
+}
+
 impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Self {
         let exit = match error {
+            SearchError::Tampered { .. } | SearchError::Trail(TrailError::ReadBack { .. }) => Exit::Tampered,
             SearchError::Trail(error) => return error.into(),
             SearchError::Deadline { .. } => Exit::Temporary,
-            SearchError::Sqlite(ref error) => exit_of_sqlite(error),
             ref error if error.is_usage() => Exit::Usage,
             _ => Exit::Failed,
         };
@@ -138,8 +161,8 @@ mod tests {
         let sqlite = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         let failures: [(Failure, Exit); 6] = [
             (SearchError::Deadline { after: Duration::from_secs(1) }.into(), Exit::Temporary),
-            (SearchError::Sqlite(sqlite(rusqlite::ffi::SQLITE_BUSY)).into(), Exit::Temporary),
-            (SearchError::Sqlite(sqlite(rusqlite::ffi::SQLITE_CORRUPT)).into(), Exit::Failed),
+            (SearchError::Trail(TrailError::Sqlite(sqlite(rusqlite::ffi::SQLITE_BUSY))).into(), Exit::Temporary),
+            (SearchError::Trail(TrailError::Sqlite(sqlite(rusqlite::ffi::SQLITE_CORRUPT))).into(), Exit::Failed),
             (TrailError::File { path: "trail".into(), error: refused() }.into(), Exit::Permission),
             (refused().into(), Exit::Permission),
             (SearchError::NotFound { text: "7".into() }.into(), Exit::Failed),

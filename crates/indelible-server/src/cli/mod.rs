@@ -2,17 +2,26 @@
 //!
 //! Data goes to standard output and nothing else does. A table is for people, on a terminal; a pipe gets NDJSON.
 
+mod actor;
 mod body;
 mod checkpoint;
+mod config;
 mod doctor;
 mod failure;
+mod fields;
+mod init;
+mod link;
 mod output;
+mod reading;
 mod reads;
+mod receipt;
 mod search;
 mod serve;
 mod show;
+mod sink;
 mod tail;
 mod timeline;
+mod trace;
 mod verify;
 mod version;
 
@@ -23,8 +32,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub(crate) use body::{Body, Party};
 pub(crate) use failure::{Exit, Failure};
-pub(crate) use output::Format;
+pub(crate) use output::{Format, csv_text};
 
 use crate::data_dir::DataDir;
 
@@ -58,13 +68,19 @@ pub(crate) struct Globals {
 enum Command {
     Serve(serve::Args),
     Up(serve::UpArgs),
+    Init(init::Args),
     Search(search::Args),
     Show(show::Args),
     Timeline(timeline::Args),
+    Trace(trace::Args),
+    Actor(actor::Args),
     Tail(tail::Args),
     Verify(verify::Args),
     Checkpoint(checkpoint::Args),
+    Link(link::Args),
     Doctor(doctor::Args),
+    Config(config::Args),
+    Sink(sink::Args),
     Version(version::Args),
 }
 
@@ -73,13 +89,19 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(&args, globals),
             Self::Up(args) => serve::run_up(&args, globals),
+            Self::Init(args) => init::run(&args, globals),
             Self::Search(args) => search::run(&args, globals),
             Self::Show(args) => show::run(&args, globals),
             Self::Timeline(args) => timeline::run(&args, globals),
+            Self::Trace(args) => trace::run(&args, globals),
+            Self::Actor(args) => actor::run(&args, globals),
             Self::Tail(args) => tail::run(&args, globals),
             Self::Verify(args) => verify::run(&args, globals),
             Self::Checkpoint(args) => checkpoint::run(&args, globals),
+            Self::Link(args) => link::run(&args, globals),
             Self::Doctor(args) => doctor::run(&args, globals),
+            Self::Config(args) => config::run(&args, globals),
+            Self::Sink(args) => sink::run(&args, globals),
             Self::Version(args) => version::run(&args, globals),
         }
     }
@@ -92,13 +114,12 @@ pub fn main() -> ExitCode {
     cli.command.run(&cli.globals).unwrap_or_else(|failure| failure.report()).into()
 }
 
-/// Turns the exclusion `-key:value`, or `-(`, into `NOT key:value`, since an argument with a hyphen would be an option. No
+/// Turns the exclusion `-key:value`, `-(` or `-"` into `NOT key:value`, since an argument with a hyphen would be an option. No
 /// option of ours looks like that.
 fn exclusion_as_word(argument: OsString) -> OsString {
-    let excluded = argument
-        .to_str()
-        .and_then(|text| text.strip_prefix('-'))
-        .filter(|text| text.starts_with('(') || text.split_once(':').is_some_and(|(key, _)| !key.is_empty() && !key.starts_with('-')));
+    let excluded = argument.to_str().and_then(|text| text.strip_prefix('-')).filter(|text| {
+        text.starts_with(['(', '"']) || text.split_once(':').is_some_and(|(key, _)| !key.is_empty() && !key.starts_with('-'))
+    });
     excluded.map_or_else(|| argument.clone(), |text| format!("NOT {text}").into())
 }
 
@@ -158,6 +179,7 @@ mod tests {
             ("-kind:read", "NOT kind:read"),
             ("-actor.type:user kind:read", "NOT actor.type:user kind:read"),
             ("-(kind:read)", "NOT (kind:read)"),
+            ("-\"ticket 42\"", "NOT \"ticket 42\""),
             ("-n", "-n"),
             ("-n5", "-n5"),
             ("-ojson", "-ojson"),

@@ -1,12 +1,14 @@
 //! What the commands write to standard output: one table, three machine formats.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::body::{Body, or_dash};
+use super::fields::Columns;
 use crate::search::{Hit, Line, Page, SearchResult, shown_in, zone_name};
 
 /// Format of what goes to standard output.
@@ -29,6 +31,11 @@ impl Format {
     }
 }
 
+/// Says something on standard error; that nobody listens there is no reason to fail.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Standard output, and what it can show.
 pub(crate) struct Output {
     to: io::StdoutLock<'static>,
@@ -40,7 +47,7 @@ impl Output {
     pub(crate) fn stdout() -> Self {
         let to = io::stdout().lock();
         let terminal = to.is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = is_coloured(terminal, std::env::var_os("NO_COLOR").as_deref());
         Self { to, terminal, colour }
     }
 
@@ -80,6 +87,25 @@ impl Output {
         self.flush()
     }
 
+    /// Writes the chosen fields of a whole result in a format.
+    pub(crate) fn columns(&mut self, result: &SearchResult, columns: &Columns, format: Format) -> io::Result<()> {
+        let rows = || result.rows.iter().map(|hit| columns.of(hit));
+        match format {
+            Format::Table => {
+                let heading = columns.names().map(str::to_uppercase).collect();
+                let texts = rows().map(|row| row.texts("-").map(Cow::into_owned).collect());
+                Table::of(std::iter::once(heading).chain(texts)).write(self)?;
+            }
+            Format::Json => self.json(&Page::with_rows(result, rows().collect()))?,
+            Format::Ndjson => rows().try_for_each(|row| self.json(&row))?,
+            Format::Csv => {
+                self.csv(&columns.names().collect::<Vec<_>>())?;
+                rows().try_for_each(|row| self.csv(&row.texts("").collect::<Vec<_>>()))?;
+            }
+        }
+        self.flush()
+    }
+
     /// Writes the names of the columns of [`Output::csv_row`].
     pub(crate) fn csv_header(&mut self) -> io::Result<()> {
         self.csv(&CSV_HEADER)
@@ -90,7 +116,8 @@ impl Output {
         self.csv(&csv_cells(hit))
     }
 
-    fn csv<S: AsRef<str>>(&mut self, cells: &[S]) -> io::Result<()> {
+    /// Writes cells as a line of CSV.
+    pub(crate) fn csv<S: AsRef<str>>(&mut self, cells: &[S]) -> io::Result<()> {
         let cells: Vec<_> = cells.iter().map(|cell| csv_cell(cell.as_ref())).collect();
         let line = cells.join(",");
         let line = if self.terminal { escaped(&line) } else { Cow::Owned(line) };
@@ -98,30 +125,37 @@ impl Output {
     }
 }
 
-const COLUMNS: usize = 7;
+/// Whether headings are set off: on a terminal, unless `NO_COLOR` holds anything (no-color.org).
+fn is_coloured(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
+}
 
-/// The rows of a result in aligned columns.
-struct Table {
-    rows: Vec<[String; COLUMNS]>,
+/// Rows in aligned columns, the first of them the heading.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
 }
 
 impl Table {
     fn new(hits: &[Hit], zone: &TimeZone) -> Self {
-        let header =
-            [time_heading(zone), "ACTOR".into(), "ACTION".into(), "RESOURCE".into(), "OUTCOME".into(), "SERVICE".into(), "LEAF".into()];
-        let rows = std::iter::once(header).chain(hits.iter().map(|hit| cells(hit, zone))).collect();
-        Self { rows }
+        let names = ["ACTOR", "ACTION", "RESOURCE", "OUTCOME", "SERVICE", "LEAF"].map(str::to_owned);
+        let header = std::iter::once(time_heading(zone)).chain(names).collect();
+        Self { rows: std::iter::once(header).chain(hits.iter().map(|hit| cells(hit, zone).to_vec())).collect() }
     }
 
-    fn write(&self, output: &mut Output) -> io::Result<()> {
-        let mut widths = [0; COLUMNS];
+    /// Rows of texts; control characters in them are made visible.
+    pub(crate) fn of(rows: impl Iterator<Item = Vec<String>>) -> Self {
+        Self { rows: rows.map(|row| row.iter().map(|cell| escaped(cell).into_owned()).collect()).collect() }
+    }
+
+    pub(crate) fn write(&self, output: &mut Output) -> io::Result<()> {
+        let mut widths = vec![0; self.rows.first().map_or(0, Vec::len)];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         for (index, row) in self.rows.iter().enumerate() {
-            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
             let line = cells.join("  ");
             if index == 0 { output.heading(line.trim_end())? } else { output.text(line.trim_end())? }
         }
@@ -134,7 +168,7 @@ fn time_heading(zone: &TimeZone) -> String {
     format!("TIME ({})", zone_name(zone, jiff::Timestamp::now()))
 }
 
-fn cells(hit: &Hit, zone: &TimeZone) -> [String; COLUMNS] {
+fn cells(hit: &Hit, zone: &TimeZone) -> [String; 7] {
     let body = Body::parse(&hit.body);
     let service = body.source.as_ref().and_then(|source| source.service.as_deref());
     [
@@ -162,6 +196,13 @@ pub(crate) fn outcome(body: &Body, verdict: &str) -> String {
         "recorded" | "committed" => outcome.to_owned(),
         other => format!("{outcome} ({other})"),
     }
+}
+
+/// Records as one text of CSV with a header.
+pub(crate) fn csv_text(hits: &[Hit]) -> String {
+    let line = |cells: Vec<String>| cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\r\n";
+    let header = line(CSV_HEADER.map(str::to_owned).to_vec());
+    header + &hits.iter().map(|hit| line(csv_cells(hit).to_vec())).collect::<String>()
 }
 
 const CSV_HEADER: [&str; 13] = [
@@ -204,13 +245,13 @@ fn csv_cells(hit: &Hit) -> [String; 13] {
 
 /// A cell of RFC 4180. One that a spreadsheet would run as a formula gets an apostrophe in front.
 fn csv_cell(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 /// Whether a character moves the cursor, hides text or turns its direction, instead of showing itself.
-fn is_deceptive(character: char) -> bool {
+pub(crate) fn is_deceptive(character: char) -> bool {
     let invisible = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     character.is_control() || invisible
 }
@@ -245,6 +286,12 @@ mod tests {
         assert_eq!(escaped("a\x1b[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
         assert_eq!(escaped_in_json("{\"a\":\"\u{9b}\"}"), "{\"a\":\"\\u009b\"}");
         assert!(matches!(escaped("Zoë – 東京"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn only_a_terminal_is_coloured_and_no_color_is_honoured() {
+        assert!(is_coloured(true, None) && is_coloured(true, Some(OsStr::new(""))));
+        assert!(!is_coloured(true, Some(OsStr::new("1"))) && !is_coloured(false, None));
     }
 
     #[test]

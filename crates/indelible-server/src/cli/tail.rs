@@ -7,7 +7,8 @@ use indelible_core::query::{Order, Query};
 use jiff::tz::TimeZone;
 
 use super::body::Body;
-use super::output::{Format, Output, happened, outcome};
+use super::output::{Format, Output, happened, outcome, tell};
+use super::reading::{self, at_least_one};
 use super::{Exit, Failure, Globals, reads};
 use crate::data_dir::DataDir;
 use crate::http::Read;
@@ -26,23 +27,25 @@ pub(super) struct Args {
     /// Records to show before following, at most 1000
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=PAGE_RECORDS_MAX as i64))]
     limit: u16,
-    /// End after this many records
-    #[arg(long, value_name = "COUNT", value_parser = super::search::at_least_one)]
+    /// Go on where an earlier tail ended, instead of with the newest records
+    #[arg(long, value_name = "CURSOR", conflicts_with = "limit", value_parser = position)]
+    from_cursor: Option<Cursor>,
+    /// End after this many records, and say where to go on
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     until_count: Option<usize>,
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let text = args.query.join(" ");
-    let query: Query = text.parse()?;
+    let query = reading::query(&text)?;
     let canonical = query.to_string();
     let format = globals.format();
     if format == Format::Json {
         return Err(Failure::new(Exit::Usage, "a tail has no end, so it is no JSON document").help("use -o ndjson"));
     }
     let dir = globals.data_dir()?;
-    let mut tail =
-        Tail { trail: Follower::open(&dir)?, query, cursor: Cursor::from_leaf(Order::OldestFirst, 0), shown: 0, until: args.until_count };
-    let newest = tail.newest(usize::from(args.limit))?;
+    let mut tail = Tail::open(&dir, query, args)?;
+    let newest = if args.from_cursor.is_none() { tail.newest(usize::from(args.limit))? } else { Vec::new() };
     reads::record(&dir, &Read::of_this_user("tail", &text, &canonical));
     let mut writer = Writer { output: Output::stdout(), format, zone: TimeZone::system() };
     if format == Format::Csv {
@@ -56,6 +59,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
             thread::sleep(INTERVAL);
         }
     }
+    tell(&format!("more: continue with --from-cursor {}", tail.after_shown));
     Ok(Exit::Success)
 }
 
@@ -63,11 +67,26 @@ struct Tail {
     trail: Follower,
     query: Query,
     cursor: Cursor,
+    /// Behind the last record that was shown.
+    after_shown: Cursor,
     shown: usize,
     until: Option<usize>,
 }
 
+/// Reads where an earlier tail ended.
+fn position(text: &str) -> Result<Cursor, String> {
+    let cursor = reading::cursor(text)?;
+    let of_a_tail = cursor.order() == Order::OldestFirst;
+    of_a_tail.then_some(cursor).ok_or_else(|| format!("`{text}` is not where a tail ended: it runs from the newest record to the oldest"))
+}
+
 impl Tail {
+    fn open(dir: &DataDir, query: Query, args: &Args) -> Result<Self, Failure> {
+        let query = Query { order: Order::OldestFirst, ..query };
+        let cursor = args.from_cursor.unwrap_or_else(|| Cursor::from_leaf(Order::OldestFirst, 0));
+        Ok(Self { trail: Follower::open(dir)?, query, cursor, after_shown: cursor, shown: 0, until: args.until_count })
+    }
+
     /// The newest matches, oldest of them first; what arrives from then on is left for [`Tail::arrived`].
     fn newest(&mut self, limit: usize) -> Result<Vec<Hit>, Failure> {
         self.query.order = Order::NewestFirst;
@@ -100,6 +119,7 @@ impl Tail {
             }
             writer.write(hit)?;
             self.shown += 1;
+            self.after_shown = Cursor::from_leaf(Order::OldestFirst, hit.leaf_index + 1);
         }
         writer.output.flush()?;
         Ok(self.is_done())
@@ -144,11 +164,11 @@ impl Follower {
         Ok(Self { agent: dir.agent_is_running()?, reader: Reader::open(dir)?, dir: dir.clone() })
     }
 
-    /// A reader that sees what is there now. One that was opened without an agent sees a file that nobody writes, and has
-    /// to be opened again once there is one.
+    /// A reader that sees what is there now. A reader shows the trail as it was when it was opened, so where there is, or was,
+    /// an agent that writes, it is opened again.
     fn reader(&mut self) -> Result<&mut Reader, Failure> {
         let agent = self.dir.agent_is_running()?;
-        if agent != self.agent {
+        if agent || self.agent {
             self.reader = Reader::open(&self.dir)?;
             self.agent = agent;
         }

@@ -1,15 +1,13 @@
 //! `indelible timeline`: everything that happened to one resource, oldest first.
 
-use indelible_core::query::{Condition, Key, Order, Pattern, Query, Term, Value};
+use indelible_core::query::{Key, Order, Pattern, Query, Value};
 use jiff::tz::TimeZone;
 
 use super::body::Body;
 use super::output::{Format, Output, happened, outcome};
-use super::search::{at_least_one, pages, tell_what_is_left};
-use super::{Exit, Failure, Globals, reads};
-use crate::http::Read;
-use crate::search::{Clock, Cursor, DEADLINE, Hit, SearchRequest};
-use crate::trail::Reader;
+use super::reading::{Listing, Reading, all_with, at_least_one, in_address, tell_what_is_left};
+use super::{Exit, Failure, Globals};
+use crate::search::Hit;
 
 /// Show everything that happened to one resource, oldest first
 #[derive(Debug, clap::Args)]
@@ -20,31 +18,32 @@ pub(super) struct Args {
     /// Most records to show
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 500, value_parser = at_least_one)]
     limit: usize,
-    /// Continue where an earlier timeline stopped
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
+    /// Print the address of the page about it instead
+    #[arg(long)]
+    web: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     let query = everything_about(&args.resource)?;
-    let cursor = args.cursor.as_deref().map(str::parse::<Cursor>).transpose()?;
-    let clock = Clock::system();
-    let zone = clock.zone.clone();
-    let dir = globals.data_dir()?;
-    let mut reader = Reader::open(&dir)?;
-    let result = pages(&mut reader, SearchRequest { query, limit: args.limit, cursor, clock, deadline: DEADLINE })?;
-    reads::record(&dir, &Read::of_this_user("timeline", &args.resource, &result.canonical).count(result.rows.len()));
-    let mut output = Output::stdout();
-    match globals.format() {
-        Format::Table => {
-            for hit in &result.rows {
-                write_entry(&mut output, hit, &zone)?;
-            }
-            output.flush()?;
-        }
-        format => output.result(&result, format, &zone)?,
+    let reading = Reading::open(globals)?;
+    if args.web {
+        let page = reading.page(&format!("objects/{}", in_address(&args.resource)))?;
+        Output::stdout().text(&page)?;
+        return Ok(Exit::Success);
     }
-    tell_what_is_left(&result);
+    let result = reading.find(query, args.limit, &args.listing)?;
+    reading.record("timeline", &args.resource, &result);
+    match globals.format() {
+        Format::Table if args.listing.fields.is_none() => {
+            let mut output = Output::stdout();
+            result.rows.iter().try_for_each(|hit| write_entry(&mut output, hit, &reading.zone()))?;
+            output.flush()?;
+            tell_what_is_left(&result);
+        }
+        format => reading.write(&result, &args.listing, format)?,
+    }
     Ok(Exit::Success)
 }
 
@@ -55,11 +54,11 @@ fn everything_about(resource: &str) -> Result<Query, Failure> {
         );
     };
     let value = Value::Resource { resource_type: resource_type.to_owned(), id: Pattern::Exact(id.to_owned()) };
-    let term = Term { negated: false, key: Key::Resource, values: vec![value] };
-    Ok(Query { condition: Some(Condition::Term(term)), order: Order::OldestFirst })
+    Ok(all_with(Key::Resource, value, Order::OldestFirst))
 }
 
-fn write_entry(output: &mut Output, hit: &Hit, zone: &TimeZone) -> std::io::Result<()> {
+/// Writes one record with what changed, for people.
+pub(super) fn write_entry(output: &mut Output, hit: &Hit, zone: &TimeZone) -> std::io::Result<()> {
     let body = Body::parse(&hit.body);
     let action = body.action.as_deref().unwrap_or("-");
     let head =

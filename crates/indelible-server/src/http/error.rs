@@ -10,7 +10,7 @@ use crate::agent::NotRecorded;
 use crate::search::SearchError;
 
 /// Why a request has no other answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Problem {
     #[serde(skip)]
     status: StatusCode,
@@ -33,15 +33,32 @@ impl Problem {
     }
 }
 
+impl Problem {
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn sentence(&self) -> &str {
+        &self.error
+    }
+
+    pub(super) fn cure(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
+        let mut response = (self.status, Json(&self)).into_response();
+        // A page says the same for people.
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        Self { help: error.help(), column: Some(error.column()), ..Self::new(StatusCode::BAD_REQUEST, error) }
+        Self { help: Some(error.help()), column: Some(error.column()), ..Self::new(StatusCode::BAD_REQUEST, error) }
     }
 }
 

@@ -77,6 +77,11 @@ impl Read {
         Self { result: Some(result.to_owned()), ..Self::of_this_user("verify", "", "") }
     }
 
+    /// A verification by whoever sent a request, and what it found.
+    pub(super) fn of_a_check(result: &str) -> Self {
+        Self { result: Some(result.to_owned()), ..Self::by_nobody("verify", "", "") }
+    }
+
     fn is_too_long(&self) -> bool {
         // A canonical form can be longer than what was written: times are written out, and values quoted.
         let longer = |text: &Option<String>, bytes| text.as_ref().is_some_and(|text| text.len() > bytes);
@@ -161,13 +166,13 @@ pub(super) async fn post(State(api): State<Arc<Api>>, read: Result<Json<Read>, J
     if read.is_too_long() {
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the query is too long"));
     }
-    api.record(stated_by(&read), &read).await?;
+    api.record(stated_by(read.uid), &read).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The user whom the reading process names. Nothing proves it, and `auth` says so.
-fn stated_by(read: &Read) -> Actor {
-    match read.uid {
+pub(super) fn stated_by(uid: Option<u32>) -> Actor {
+    match uid {
         None => Actor::new(ActorType::Unresolved),
         Some(uid) => {
             let mut actor = Actor::new(ActorType::User);

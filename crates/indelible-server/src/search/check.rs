@@ -2,9 +2,10 @@
 
 use indelible_core::{LeafEntry, commitment, leaf_hash};
 
-use super::StoredRecord;
+use super::{SearchError, StoredRecord};
+use crate::trail::StoredLeaf;
 
-/// What a record's leaf says, and whether body, leaf hash and search columns agree with it.
+/// What a record's leaf says, and whether body and leaf hash agree with it.
 ///
 /// Whether the tree contains the leaf is for `indelible verify` to say.
 #[derive(Debug)]
@@ -15,7 +16,6 @@ pub(crate) struct Check {
     pub(crate) body_matches: bool,
     /// Whether the entry gives the leaf hash that is stored beside it.
     pub(crate) leaf_hash_matches: bool,
-    verdict_matches: bool,
 }
 
 impl Check {
@@ -26,14 +26,13 @@ impl Check {
         Self {
             body_matches: salt.is_some_and(|salt| Some(commitment(salt, &record.hit.body)) == committed),
             leaf_hash_matches: leaf_hash(&record.entry).as_bytes().as_slice() == record.leaf_hash,
-            verdict_matches: entry.as_ref().is_some_and(|entry| entry.verdict.as_str() == record.hit.verdict),
             entry,
         }
     }
 
     /// Whether everything agrees.
     pub(crate) fn holds(&self) -> bool {
-        self.body_matches && self.leaf_hash_matches && self.verdict_matches
+        self.body_matches && self.leaf_hash_matches
     }
 
     /// The result in words.
@@ -42,8 +41,22 @@ impl Check {
             Self { entry: None, .. } => "TAMPERED: the leaf entry cannot be read",
             Self { body_matches: false, .. } => "TAMPERED: the body is not what the leaf commits to",
             Self { leaf_hash_matches: false, .. } => "TAMPERED: the leaf entry is not what its hash was made of",
-            Self { verdict_matches: false, .. } => "TAMPERED: search shows another verdict than the leaf",
             _ => "the body is what the leaf commits to; `indelible verify` checks the tree",
         }
     }
+}
+
+/// Checks that a record that is about to be shown is the one that its leaf commits to.
+///
+/// # Errors
+/// - [`SearchError::Tampered`]: body or leaf hash do not agree with the leaf.
+pub(super) fn check_shown(leaf: &StoredLeaf) -> Result<(), SearchError> {
+    let differs = |what| Err(SearchError::Tampered { leaf_index: leaf.leaf_index, what });
+    if leaf.salt.is_none_or(|salt| commitment(&salt, &leaf.body) != leaf.entry.commitment) {
+        return differs("its body is not what its leaf commits to");
+    }
+    if leaf.entry.hash() != leaf.leaf_hash {
+        return differs("its leaf is not what its hash was made of");
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@ use indelible_core::query::{Date, Moment, Period, Range};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan, civil};
 
+use super::TimeRange;
+
 /// The clock and the time zone of whoever searches.
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -17,7 +19,7 @@ pub struct Clock {
 }
 
 /// Microseconds from a start up to, and without, an end.
-pub(super) type Micros = Span<i64>;
+pub(crate) type Micros = Span<i64>;
 
 impl Clock {
     /// The clock and the zone of this machine.
@@ -30,7 +32,7 @@ impl Clock {
     ///
     /// # Errors
     /// When the calendar of the zone has no such time, as at the ends of the range of years.
-    pub(super) fn resolve(&self, moment: Moment) -> Result<Micros, jiff::Error> {
+    pub(crate) fn resolve(&self, moment: Moment) -> Result<Micros, jiff::Error> {
         match moment {
             Moment::Instant(instant) => Ok(point(instant.micros())),
             Moment::Day(day) => self.days(day_of(day)?, 1),
@@ -65,6 +67,14 @@ impl Clock {
         Ok(start(first)?..start(first.checked_add(i64::from(count).days())?)?)
     }
 
+    /// Whether a range reaches over at most so many days. One without an end ends now.
+    pub(super) fn is_within_days(&self, range: &TimeRange, days: u32) -> bool {
+        let before = range.before.map_or(self.now.as_microsecond(), Timestamp::micros);
+        // A day in which clocks are put back has an hour more.
+        let longest = (i64::from(days) * 24 + 1) * 3_600_000_000;
+        range.from.is_some_and(|from| before.saturating_sub(from.micros()) <= longest)
+    }
+
     /// The limits of a range; an open end is `None`.
     pub(super) fn limits(&self, range: &Range<Moment>) -> Result<Limits, jiff::Error> {
         let at = |moment: &Moment| self.resolve(*moment);
@@ -93,6 +103,11 @@ impl Limits {
     /// Whether no time lies within.
     pub(super) fn is_empty(self) -> bool {
         matches!((self.from, self.before), (Some(from), Some(before)) if from >= before)
+    }
+
+    /// Whether a time lies within.
+    pub(super) fn contains(self, micros: i64) -> bool {
+        self.from.is_none_or(|from| micros >= from) && self.before.is_none_or(|before| micros < before)
     }
 
     /// The smallest limits that hold both.

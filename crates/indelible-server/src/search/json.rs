@@ -6,7 +6,7 @@ use indelible_core::{LeafEntry, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Check, Hit, SearchResult, StoredRecord};
+use super::{Check, Hit, SearchResult, StoredRecord, Work};
 
 /// One record; the body goes out as it is stored.
 #[derive(Debug, Serialize)]
@@ -19,16 +19,20 @@ pub(crate) struct Line<'a> {
 
 /// One page.
 #[derive(Debug, Serialize)]
-pub(crate) struct Page<'a> {
+pub(crate) struct Page<'a, R = Line<'a>> {
     canonical: &'a str,
     range: TimeRange,
     next: Option<String>,
+    /// Rows were read and tested, every one.
+    approx: bool,
     partial: bool,
-    rows: Vec<Line<'a>>,
+    rows: Vec<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<&'a Work>,
 }
 
 #[derive(Debug, Serialize)]
-struct TimeRange {
+pub(super) struct TimeRange {
     from: Option<String>,
     before: Option<String>,
 }
@@ -66,14 +70,35 @@ impl<'a> Line<'a> {
 
 impl<'a> Page<'a> {
     pub(crate) fn new(result: &'a SearchResult) -> Self {
-        let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self::with_rows(result, result.rows.iter().map(Line::new).collect())
+    }
+}
+
+impl<'a, R> Page<'a, R> {
+    /// A page that shows its records in a form of its own.
+    pub(crate) fn with_rows(result: &'a SearchResult, rows: Vec<R>) -> Self {
         Self {
             canonical: &result.canonical,
-            range: TimeRange { from: text(result.range.from), before: text(result.range.before) },
+            range: TimeRange::new(&result.range),
             next: result.next.map(|next| next.to_string()),
+            approx: false,
             partial: result.partial,
-            rows: result.rows.iter().map(Line::new).collect(),
+            rows,
+            explain: None,
         }
+    }
+
+    /// Adds what the page has cost.
+    pub(crate) fn explained(mut self, work: &'a Work) -> Self {
+        self.explain = Some(work);
+        self
+    }
+}
+
+impl TimeRange {
+    pub(super) fn new(range: &super::TimeRange) -> Self {
+        let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self { from: text(range.from), before: text(range.before) }
     }
 }
 

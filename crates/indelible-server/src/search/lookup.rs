@@ -1,19 +1,13 @@
 //! Single records, by leaf or by id.
 
+use indelible_core::EventId;
 use indelible_core::query::IdPrefix;
-use indelible_core::{EventId, Timestamp};
-use rusqlite::{Row, params};
 
 use super::{Hit, SearchError};
-use crate::trail::Reader;
-use crate::trail::rows::{count, stored};
+use crate::trail::{Reader, StoredLeaf};
 
 /// How many records an ambiguous id lists.
 const CANDIDATES: usize = 5;
-
-const SELECT: &str = "SELECT event.leaf_index, event.verdict, event.received_at, record.body, \
-     record.entry, record.leaf_hash, record.salt, event.event_id \
-     FROM event JOIN record ON record.leaf_index = event.leaf_index";
 
 /// Which record somebody wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +29,7 @@ pub(crate) struct StoredRecord {
     pub(crate) leaf_hash: Vec<u8>,
     /// The salt of the commitment.
     pub(crate) salt: Vec<u8>,
-    event: [u8; 16],
+    event: EventId,
 }
 
 impl Wanted {
@@ -54,14 +48,14 @@ impl Wanted {
 }
 
 impl StoredRecord {
-    /// Id and leaf, since an id could occur twice in a trail that was tampered with.
-    fn named(&self) -> String {
-        format!("{} (leaf {})", EventId::from_bytes(self.event), self.hit.leaf_index)
+    /// The id of the event, as the leaf says.
+    pub(crate) fn event(&self) -> EventId {
+        self.event
     }
 
     /// The query that finds this record.
     pub(crate) fn query(&self) -> String {
-        format!("id:{}", EventId::from_bytes(self.event))
+        format!("id:{}", self.event)
     }
 }
 
@@ -69,39 +63,42 @@ impl StoredRecord {
 ///
 /// # Errors
 /// - [`SearchError::NotFound`], [`SearchError::Ambiguous`]: there is none, or more than one.
-/// - [`SearchError::Sqlite`], [`SearchError::Trail`]: the trail cannot be read.
+/// - [`SearchError::Trail`]: the trail cannot be read.
 pub(crate) fn find(reader: &Reader, wanted: &Wanted, text: &str) -> Result<StoredRecord, SearchError> {
     let mut found = match wanted {
-        Wanted::Leaf(leaf) => select(reader, "event.leaf_index = ?1 ORDER BY event.leaf_index LIMIT ?2", params![stored(*leaf), 1])?,
-        Wanted::Id(prefix) => {
-            let (low, high) = prefix.bounds();
-            let limit = i64::try_from(CANDIDATES).unwrap_or(i64::MAX);
-            select(reader, "event.event_id BETWEEN ?1 AND ?2 ORDER BY event.event_id LIMIT ?3", params![low, high, limit])?
-        }
+        Wanted::Leaf(leaf) => reader.record(*leaf)?.into_iter().collect(),
+        Wanted::Id(prefix) => with_id(reader, prefix)?,
     };
     if found.len() > 1 {
-        let candidates = found.iter().map(StoredRecord::named).collect();
+        let candidates = found.iter().map(named).collect();
         return Err(SearchError::Ambiguous { text: text.to_owned(), candidates });
     }
-    found.pop().ok_or_else(|| SearchError::NotFound { text: text.to_owned() })
+    found.pop().map(StoredRecord::from).ok_or_else(|| SearchError::NotFound { text: text.to_owned() })
 }
 
-fn select(reader: &Reader, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<StoredRecord>, SearchError> {
-    let mut statement = reader.connection().prepare_cached(&format!("{SELECT} WHERE {condition}"))?;
-    let mut rows = statement.query(parameters)?;
+/// The records whose id begins so, the oldest first, at most [`CANDIDATES`].
+fn with_id(reader: &Reader, prefix: &IdPrefix) -> Result<Vec<StoredLeaf>, SearchError> {
+    let (low, high) = prefix.bounds();
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(StoredRecord { hit: hit(row)?, entry: row.get(4)?, leaf_hash: row.get(5)?, salt: row.get(6)?, event: row.get(7)? });
+    for leaf_index in reader.places_among(&(low..=high), CANDIDATES)? {
+        found.extend(reader.record(leaf_index)?);
     }
     Ok(found)
 }
 
-/// Reads leaf, verdict, arrival and body from the first four columns.
-pub(super) fn hit(row: &Row<'_>) -> Result<Hit, SearchError> {
-    Ok(Hit {
-        leaf_index: count(row, 0, "event.leaf_index")?,
-        verdict: row.get(1)?,
-        received_at: Timestamp::from_micros(row.get(2)?),
-        body: row.get(3)?,
-    })
+/// Id and leaf, since an id could occur twice in a trail that was tampered with.
+fn named(record: &StoredLeaf) -> String {
+    format!("{} (leaf {})", record.entry.event, record.leaf_index)
+}
+
+impl From<StoredLeaf> for StoredRecord {
+    fn from(leaf: StoredLeaf) -> Self {
+        Self {
+            entry: leaf.entry.encode().to_vec(),
+            leaf_hash: leaf.leaf_hash.as_bytes().to_vec(),
+            salt: leaf.salt.map(Vec::from).unwrap_or_default(),
+            event: leaf.entry.event,
+            hit: Hit::from(leaf),
+        }
+    }
 }

@@ -1,32 +1,47 @@
 //! Search: a query becomes pages of records, newest first unless it asks otherwise.
 //!
-//! A page walks the trail in windows of leaves, from one end. So it costs no count and no sort, pages join without a gap or
-//! an overlap while records arrive, and when the time is up, what was found so far is a partial page that the next one
-//! continues.
+//! A page walks the trail from one end, file by file and run by run. In each run the index says which leaves may satisfy the
+//! query (`plan`), and those records are read and tested (`matches`): the index is a hint, the body is the truth. So a page
+//! costs no count and no sort, pages join without a gap or an overlap while records arrive, and when the time is up, what was
+//! found so far is a partial page that the next one continues.
 
 mod check;
 mod clock;
-mod compile;
+mod count;
+mod figures;
+mod hint;
+mod histogram;
 mod json;
 mod lookup;
-#[cfg(test)]
-mod model;
+mod matches;
+mod memory;
 mod page;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod top;
+mod walk;
 
 use std::time::Duration;
 
 use indelible_core::Timestamp;
-use indelible_core::query::{Key, Query, Value};
+use indelible_core::query::{Key, OPEN_START_DAYS_MAX, Query, Value};
 
 pub(crate) use check::Check;
 pub use clock::Clock;
 pub(crate) use clock::{shown_in, zone_name};
+pub use count::{COUNT_DEADLINE, CountRequest, Counted, total};
+pub(crate) use figures::{CountedDocument, HistogramDocument, TopDocument};
+pub use histogram::{BARS_MAX, Bar, Histogram, histogram};
 pub(crate) use json::{Document, Line, Page};
 pub(crate) use lookup::{StoredRecord, Wanted, find};
 pub use page::Cursor;
+pub use top::{TOP_MAX, Top, top};
+pub use walk::Work;
 
 use crate::trail::{Reader, TrailError};
 use clock::Limits;
+use matches::Matcher;
 
 /// Records of a page when nobody says how many.
 pub const PAGE_RECORDS: usize = 50;
@@ -65,6 +80,8 @@ pub struct SearchResult {
     pub next: Option<Cursor>,
     /// Whether the deadline ended the page early. The next page continues where it stopped.
     pub partial: bool,
+    /// What the page has cost.
+    pub work: Work,
 }
 
 /// The times that a query reaches; an open end is absent.
@@ -96,16 +113,21 @@ pub enum SearchError {
     /// The trail cannot be read.
     #[error(transparent)]
     Trail(#[from] TrailError),
-    /// SQLite refused.
-    #[error("search: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    /// A record that was found is not the one that its leaf commits to, so it is not shown.
+    #[error("TAMPERED: record {leaf_index} is not shown: {what}; run `indelible verify`")]
+    Tampered {
+        /// Its leaf index.
+        leaf_index: u64,
+        /// What differs.
+        what: &'static str,
+    },
     /// The calendar has no such time.
     #[error("a time of the query lies outside the calendar: {0}")]
     Time(#[from] jiff::Error),
     /// A range of times that ends before it begins.
-    #[error("`created:{range}` ends before it begins")]
+    #[error("`{range}` ends before it begins")]
     EmptyRange {
-        /// The range as written.
+        /// Key and range as written.
         range: String,
     },
     /// The time was up before anything could be found.
@@ -140,6 +162,17 @@ pub enum SearchError {
         /// Some of the records.
         candidates: Vec<String>,
     },
+    /// A key whose values are not listed.
+    #[error("`{facet}` has no list of values; one of: {}", top::facets().join(", "))]
+    Facet {
+        /// The key as written.
+        facet: String,
+    },
+    /// Words that are sought by their end, in more texts than can be read.
+    #[error(
+        "words that begin with `*` are found by reading every text, so the query must have a `created:` of at most {OPEN_START_DAYS_MAX} days"
+    )]
+    WideRange,
     /// A value that the grammar has and search has not.
     #[error("`{value}` cannot be searched")]
     Unsupported {
@@ -159,6 +192,8 @@ impl SearchError {
                 | Self::Cursor { .. }
                 | Self::NotAnId { .. }
                 | Self::Ambiguous { .. }
+                | Self::Facet { .. }
+                | Self::WideRange
                 | Self::Unsupported { .. }
         )
     }
@@ -172,26 +207,28 @@ impl SearchError {
 /// # Errors
 /// - [`SearchError::Deadline`]: not even a part was searched in time.
 /// - [`SearchError::Cursor`], [`SearchError::EmptyRange`], [`SearchError::Time`]: the request makes no sense.
-/// - [`SearchError::Trail`], [`SearchError::Sqlite`]: the trail cannot be read.
-pub fn search(reader: &mut Reader, request: &SearchRequest) -> Result<SearchResult, SearchError> {
-    let compiled = compile::compile(&request.query, &request.clock)?;
+/// - [`SearchError::Tampered`]: a record of the page is not the one that its leaf commits to.
+/// - [`SearchError::Trail`]: the trail cannot be read.
+pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchResult, SearchError> {
+    let matcher = Matcher::new(&request.query, &request.clock)?;
     let range = time_range(&request.query, &request.clock)?;
-    let page = page::find(reader.connection_mut(), &compiled, request)?;
+    let page = page::find(reader, &matcher, request)?;
     Ok(SearchResult {
         canonical: request.query.to_string(),
         range,
         rows: page.rows,
-        tree_size: page.tree_size,
+        tree_size: reader.tree_size(),
         next: page.next,
         partial: page.partial,
+        work: page.work,
     })
 }
 
 /// The times that every match lies within, as far as the query's own `created:` tells.
-fn time_range(query: &Query, clock: &Clock) -> Result<TimeRange, SearchError> {
+pub(crate) fn time_range(query: &Query, clock: &Clock) -> Result<TimeRange, SearchError> {
     let mut hull: Option<Limits> = None;
     for value in query.required(Key::Created).unwrap_or_default() {
-        if let Value::Created(range) = value {
+        if let Value::Time(range) = value {
             let limits = clock.limits(range)?;
             hull = Some(hull.map_or(limits, |hull| hull.hull(limits)));
         }
