@@ -238,9 +238,64 @@ def test_checkpoints_and_state_are_signed() -> None:
     assert signed_text(state["note"], notes["verifier"]) == expected
 
 
+def test_the_batch_is_signed() -> None:
+    notes = read("notes.json")
+    batch = notes["batch"]
+    names = ("root_hash", "state", "previous_state")
+    hashes = [base64.b64encode(bytes.fromhex(batch[name])).decode() for name in names]
+    expected = "\n".join(["indelible batch v1", notes["origin"], str(batch["tree_size"]), *hashes, ""])
+    assert signed_text(batch["note"], notes["verifier"]) == expected
+
+
+def test_the_seal_is_signed() -> None:
+    notes = read("notes.json")
+    seal = notes["seal"]
+    digest = base64.b64encode(bytes.fromhex(seal["digest"])).decode()
+    numbers = [str(seal["first_index"]), str(seal["end_index"])]
+    expected = "\n".join(["indelible seal v1", notes["origin"], *numbers, digest, ""])
+    assert signed_text(seal["note"], notes["verifier"]) == expected
+
+
 @pytest.mark.parametrize("refused", read("notes.json")["refused"], ids=lambda refused: refused["why"])
 def test_refused_notes_are_not_signed(refused: dict[str, str]) -> None:
     assert signed_text(refused["note"], read("notes.json")["verifier"]) is None
+
+
+# Receipts (C2SP tlog-proof) -------------------------------------------------------------------------------------------
+
+
+def climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """The root that a leaf and the siblings on its way up lead to (RFC 6962 §2.1.1)."""
+    if size == 1:
+        assert not path
+        return leaf
+    middle = split(size)
+    if index < middle:
+        return sha256(b"\x01", climb(leaf, index, middle, path[:-1]), path[-1])
+    return sha256(b"\x01", path[-1], climb(leaf, index - middle, size - middle, path[:-1]))
+
+
+@pytest.mark.parametrize("stored", read("receipts.json")["receipts"], ids=["body", "empty body", "no body"])
+def test_receipt(stored: dict[str, Any]) -> None:
+    head, _, checkpoint = stored["receipt"].partition("\n\n")
+    title, extra, index, *path = head.split("\n")
+    assert title == "c2sp.org/tlog-proof@v1"
+    record = base64.b64decode(extra.removeprefix("extra "), validate=True)
+    own_title = b"indelible receipt v1\n"
+    assert record.startswith(own_title)
+    entry, shown = record[len(own_title) :][:102], record[len(own_title) :][102:]
+    if stored["body"] is None:
+        assert not shown
+    else:
+        assert shown[32:] == stored["body"].encode()
+        assert sha256(b"indelible commitment v1\n", shown) == entry[70:]
+    text = signed_text(checkpoint, stored["verifier"])
+    assert text is not None
+    origin, size, root_hash = text.splitlines()
+    assert origin == stored["verifier"].partition("+")[0]
+    nodes = [base64.b64decode(node, validate=True) for node in path]
+    found = climb(leaf_hash(entry), int(index.removeprefix("index ")), int(size), nodes)
+    assert found == base64.b64decode(root_hash) == bytes.fromhex(stored["root_hash"])
 
 
 # Journal ---------------------------------------------------------------------------------------------------------------

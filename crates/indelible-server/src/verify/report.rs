@@ -31,6 +31,8 @@ pub struct Intact {
     pub state: StateCheck,
     /// Tree size of the outside checkpoint that was given; without one, a trail that was rolled back as a whole looks intact.
     pub against: Option<u64>,
+    /// The leaves that were checked, where not all of them were.
+    pub range: Option<Range<u64>>,
 }
 
 /// How the unfinished work compares with its signature.
@@ -40,6 +42,8 @@ pub enum StateCheck {
     Signed,
     /// One batch further: the agent was killed between commit and signature, or is about to sign.
     OneBatchAhead,
+    /// Only records were looked at.
+    NotChecked,
 }
 
 /// The first thing that is not as it was signed.
@@ -53,6 +57,8 @@ pub struct Fault {
     pub event: Option<EventId>,
     /// Records before it that agree with their leaves.
     pub verified: u64,
+    /// Name of the trail file that it was found in.
+    pub file: Option<String>,
 }
 
 /// What can be wrong.
@@ -71,8 +77,14 @@ pub enum FaultKind {
     LeafHash,
     /// A leaf that is not the next one of its stream: records were exchanged, removed or inserted.
     StreamIndex,
-    /// Search columns that say something else than the record.
-    SearchRow,
+    /// An index that says something else than the records.
+    Index,
+    /// A value in a form that was never written.
+    Damaged,
+    /// A sealed block that cannot be unpacked.
+    Block,
+    /// A sealed file that is not the one that was sealed, or a seal that the trail's key did not sign.
+    Seal,
     /// Records that agree with themselves and not with the signed root.
     Root,
     /// A stored head that is not that of the records.
@@ -110,7 +122,10 @@ impl FaultKind {
             Self::Body => "body",
             Self::LeafHash => "leaf_hash",
             Self::StreamIndex => "stream_index",
-            Self::SearchRow => "search_row",
+            Self::Index => "index",
+            Self::Damaged => "damaged",
+            Self::Block => "block",
+            Self::Seal => "seal",
             Self::Root => "root",
             Self::Head => "head",
             Self::Checkpoint => "checkpoint",
@@ -136,7 +151,10 @@ impl fmt::Display for FaultKind {
             Self::Body => "the body does not match the commitment in its leaf",
             Self::LeafHash => "the leaf does not match its stored hash",
             Self::StreamIndex => "the record is not the next one of its stream: records were exchanged, removed or inserted",
-            Self::SearchRow => "the search columns say something else than the record",
+            Self::Index => "the index says something else than the records",
+            Self::Damaged => "a stored value has a form that is never written",
+            Self::Block => "the block cannot be unpacked, or is not the one that belongs here",
+            Self::Seal => "the file is not, to the last byte, the one that was sealed",
             Self::Root => "the records agree with themselves, but not with the signed root",
             Self::Head => "the stored head is not that of the records",
             Self::Checkpoint => "the checkpoint is not as the trail's key signed it",
@@ -163,6 +181,9 @@ impl fmt::Display for Fault {
         }
         if let Some(event) = self.event {
             write!(f, ", event {event}")?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, ", in {file}")?;
         }
         write!(f, ": {}", self.kind)
     }

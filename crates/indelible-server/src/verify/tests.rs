@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{Report, StateCheck, Trust, verify};
 use crate::data_dir::DataDir;
-use crate::ingest::{Deadlines, Ingester};
+use crate::ingest::{Deadlines, Ingester, Settings};
 use crate::journal::testing::{TestStream, body, item};
 
 /// What happens between two verifications.
@@ -48,6 +48,11 @@ fn folder() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// Opens an agent whose files are full so soon that most trails have several.
+fn open(dir: &DataDir) -> Ingester {
+    Ingester::open(dir, Settings { deadlines: Deadlines::default(), leaves_per_file: 3 }).unwrap()
+}
+
 fn perform(action: &Action, stream: &mut TestStream, dir: &DataDir, agent: &mut Option<Ingester>, now_ms: &mut i64) {
     match action {
         Action::Event(number) => {
@@ -84,7 +89,7 @@ fn perform(action: &Action, stream: &mut TestStream, dir: &DataDir, agent: &mut 
         }
         Action::Ingest(ms) => {
             *now_ms += ms;
-            let agent = agent.get_or_insert_with(|| Ingester::open(dir, Deadlines::default()).unwrap());
+            let agent = agent.get_or_insert_with(|| open(dir));
             agent.step(Timestamp::from_micros(*now_ms * 1000)).unwrap();
         }
         Action::KillAgent => *agent = None,
@@ -98,7 +103,7 @@ proptest! {
     fn a_thousand_honest_trails_are_intact(actions in prop::collection::vec(action(), 0..16)) {
         let folder = folder();
         let dir = DataDir::new(folder.path());
-        let mut agent = Some(Ingester::open(&dir, Deadlines::default()).unwrap());
+        let mut agent = Some(open(&dir));
         let (mut stream, mut now_ms) = (TestStream::new(&dir.journal(), 1), 1_000_000);
         for action in &actions {
             perform(action, &mut stream, &dir, &mut agent, &mut now_ms);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use indelible_core::{Checkpoint, CheckpointError, Note, StateDigest, VerifierKey};
 
-use super::report::{Fault, FaultKind, Report};
+use super::halt::Halt;
+use super::report::{Fault, FaultKind};
 use crate::data_dir::{DataDir, read_small};
 use crate::keys::read_verifier;
 
@@ -23,29 +24,35 @@ pub(super) struct Kept {
 }
 
 /// The key to trust: the one in the file that was named, else the trail's own.
-pub(super) fn trusted_key(dir: &DataDir, named: Option<&Path>) -> Result<VerifierKey, Report> {
+pub(super) fn trusted_key(dir: &DataDir, named: Option<&Path>) -> Result<VerifierKey, Halt> {
     let path = named.map_or_else(|| dir.verifier(), Path::to_owned);
-    read_verifier(&path).map_err(|error| Report::CouldNotCheck(error.to_string()))
+    read_verifier(&path).map_err(|error| Halt::CouldNotCheck(error.to_string()))
 }
 
 /// Reads state and checkpoint. The agent writes the checkpoint first; read the other way round, it is never the older of the two.
-pub(super) fn read_signed(dir: &DataDir, key: &VerifierKey) -> Result<Signed, Report> {
+pub(super) fn read_signed(dir: &DataDir, key: &VerifierKey) -> Result<Signed, Halt> {
     let state = read_note(dir, dir.state(), key, FaultKind::State, StateDigest::open)?;
-    let checkpoint = read_note(dir, dir.checkpoint(), key, FaultKind::Checkpoint, Checkpoint::open)?;
+    let checkpoint = read_checkpoint(dir, key)?;
     Ok(Signed { checkpoint, state })
 }
 
-type Open<T> = fn(&[u8], &VerifierKey) -> Result<T, CheckpointError>;
+/// Reads the newest checkpoint.
+pub(super) fn read_checkpoint(dir: &DataDir, key: &VerifierKey) -> Result<Checkpoint, Halt> {
+    read_note(dir, dir.checkpoint(), key, FaultKind::Checkpoint, Checkpoint::open)
+}
 
-fn read_note<T>(dir: &DataDir, path: PathBuf, key: &VerifierKey, kind: FaultKind, open: Open<T>) -> Result<T, Report> {
+pub(super) type Open<T> = fn(&[u8], &VerifierKey) -> Result<T, CheckpointError>;
+
+/// Opens a note that `key` must have signed; one that it did not sign is a fault of this kind.
+pub(super) fn read_note<T>(dir: &DataDir, path: PathBuf, key: &VerifierKey, kind: FaultKind, open: Open<T>) -> Result<T, Halt> {
     let bytes = read_small(&path).map_err(|error| unreadable(&path, &error))?;
     match open(&bytes, key) {
         Ok(note) => Ok(note),
         Err(error) if is_anothers(dir, &bytes, key, open) => {
             let key = key.name();
-            Err(Report::CouldNotCheck(format!("{} is not signed by the key that was to be trusted ({key}): {error}", path.display())))
+            Err(Halt::CouldNotCheck(format!("{} is not signed by the key that was to be trusted ({key}): {error}", path.display())))
         }
-        Err(_) => Err(Report::Tampered(Fault { kind, leaves: None, event: None, verified: 0 })),
+        Err(_) => Err(Halt::Fault(Fault { kind, leaves: None, event: None, verified: 0, file: None })),
     }
 }
 
@@ -59,11 +66,11 @@ fn is_anothers<T>(dir: &DataDir, bytes: &[u8], key: &VerifierKey, open: Open<T>)
 
 /// Reads what `indelible checkpoint` printed: a note, and the verifier key on the last line.
 ///
-/// `named`: a key that was given by hand and takes the place of that line.
-pub(super) fn read_kept(path: &Path, named: Option<&VerifierKey>) -> Result<Kept, Report> {
-    let bytes = read_small(path).map_err(|error| unreadable(path, &error))?;
+/// `named`: a key that was given by hand and takes the place of that line. The error is a sentence.
+pub(super) fn read_kept(path: &Path, named: Option<&VerifierKey>) -> Result<Kept, String> {
+    let bytes = read_small(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8_lossy(&bytes);
-    let damaged = |error: &dyn std::fmt::Display| Report::CouldNotCheck(format!("{} is no checkpoint: {error}", path.display()));
+    let damaged = |error: &dyn std::fmt::Display| format!("{} is no checkpoint: {error}", path.display());
     let lines = text.trim_end().rsplit_once('\n');
     let own = lines.and_then(|(note, last)| Some((note, last.parse::<VerifierKey>().ok()?)));
     let (note, key) = match (own, named) {
@@ -76,6 +83,6 @@ pub(super) fn read_kept(path: &Path, named: Option<&VerifierKey>) -> Result<Kept
     Ok(Kept { checkpoint, key })
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Report {
-    Report::CouldNotCheck(format!("{}: {error}", path.display()))
+fn unreadable(path: &Path, error: &io::Error) -> Halt {
+    Halt::CouldNotCheck(format!("{}: {error}", path.display()))
 }

@@ -1,0 +1,154 @@
+//! Some records of a trail: recomputed from their bytes, and proved by the stored hashes of all others.
+
+use std::ops::{ControlFlow, Range};
+
+use indelible_core::{Checkpoint, Hash, VerifierKey, commitment, node_hash};
+
+use super::halt::Halt;
+use super::names::name_of;
+use super::proof::{NoProof, prove_growth};
+use super::report::{Fault, FaultKind, Intact, StateCheck};
+use super::seal::check_seal;
+use super::trust::{self, Kept};
+use super::walk::Walk;
+use crate::data_dir::DataDir;
+use crate::trail::{FileState, Order, Reader, StoredLeaf, TrailError};
+
+/// Recomputes the records of a range, as far as they are under the checkpoint, and checks that they lead to its root.
+///
+/// That the stored hashes of all other records are those of these records is not checked; what is not so would lead to another root.
+pub(super) fn check_range(dir: &DataDir, key: &VerifierKey, kept: Option<&Kept>, range: &Range<u64>) -> Result<Intact, Halt> {
+    let checkpoint = trust::read_checkpoint(dir, key)?;
+    let (size, range) = (checkpoint.tree_size, range.start..range.end.min(checkpoint.tree_size));
+    if range.is_empty() {
+        return Err(Halt::CouldNotCheck(format!("leaf {} is not under the checkpoint, which covers {size} records", range.start)));
+    }
+    let reader = Reader::open(dir)?;
+    if reader.tree_size() < size {
+        return Err(fault(FaultKind::RolledBack, reader.tree_size()..size));
+    }
+    let recomputed = recompute(&reader, &range).map_err(|halt| damaged(halt, &range))?;
+    if let Some(erased) = recomputed.erased {
+        check_erased(dir, key, &reader, erased)?;
+    }
+    let recomputed = recomputed.leaves;
+    let tree = Tree { reader: &reader, range: &range, recomputed: &recomputed };
+    let root_hash = tree.root(0..size).map_err(|error| damaged(error.into(), &range))?;
+    if root_hash != checkpoint.root_hash {
+        return Err(fault(FaultKind::Root, range));
+    }
+    if let Some(kept) = kept {
+        check_kept(&reader, key, &checkpoint, kept)?;
+    }
+    let against = kept.map(|kept| kept.checkpoint.tree_size);
+    let origin = checkpoint.origin.to_string();
+    Ok(Intact { origin, tree_size: size, root_hash, unsigned: 0, state: StateCheck::NotChecked, against, range: Some(range) })
+}
+
+/// A body that was erased cannot be recomputed: that it was the agent who erased it, only the seal of its file says.
+fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: Range<u64>) -> Result<(), Halt> {
+    for file in reader.files().iter().filter(|file| file.range().start < erased.end && erased.start < file.range().end) {
+        if file.state() != FileState::Sealed {
+            return Err(fault(FaultKind::Body, erased));
+        }
+        check_seal(dir, file, key, &Walk::new(Vec::new())).map_err(|halt| halt.in_file(&name_of(file)))?;
+    }
+    Ok(())
+}
+
+/// What the records of a range are.
+#[derive(Default)]
+struct Recomputed {
+    leaves: Vec<Hash>,
+    /// From the first record without a body to the last one.
+    erased: Option<Range<u64>>,
+}
+
+/// The leaves of the range, each computed from its body.
+fn recompute(reader: &Reader, range: &Range<u64>) -> Result<Recomputed, Halt> {
+    let mut found = Recomputed::default();
+    let mut halt = None;
+    reader.records(range.clone(), Order::OldestFirst, |record| {
+        let at = range.start + found.leaves.len() as u64;
+        if record.salt.is_none() {
+            found.erased = Some(found.erased.as_ref().map_or(at, |erased| erased.start)..at + 1);
+        }
+        match recompute_one(at, &record) {
+            Ok(leaf) => found.leaves.push(leaf),
+            Err(wrong) => halt = Some(wrong),
+        }
+        if halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(halt) = halt {
+        return Err(halt);
+    }
+    let end = range.start + found.leaves.len() as u64;
+    if end < range.end { Err(fault(FaultKind::Missing, end..range.end)) } else { Ok(found) }
+}
+
+fn recompute_one(at: u64, record: &StoredLeaf) -> Result<Hash, Halt> {
+    let wrong = |kind| {
+        let (leaves, event) = (Some(at..at + 1), Some(record.entry.event));
+        Err(Halt::Fault(Fault { kind, leaves, event, verified: 0, file: None }))
+    };
+    if record.leaf_index != at {
+        return Err(fault(FaultKind::Missing, at..record.leaf_index.max(at + 1)));
+    }
+    let leaf = record.entry.hash();
+    if leaf != record.leaf_hash {
+        return wrong(FaultKind::LeafHash);
+    }
+    if record.salt.is_some_and(|salt| commitment(&salt, &record.body) != record.entry.commitment) {
+        return wrong(FaultKind::Body);
+    }
+    Ok(leaf)
+}
+
+/// The whole tree, of which some leaves are known and the rest is read.
+struct Tree<'a> {
+    reader: &'a Reader,
+    range: &'a Range<u64>,
+    recomputed: &'a [Hash],
+}
+
+impl Tree<'_> {
+    /// Root of the leaves in `around`, a subtree of the tree.
+    fn root(&self, around: Range<u64>) -> Result<Hash, TrailError> {
+        if around.end <= self.range.start || self.range.end <= around.start {
+            return self.reader.subtree(around);
+        }
+        let leaves = around.end - around.start;
+        if leaves == 1 {
+            let place = usize::try_from(around.start - self.range.start).expect("a place in a list of leaves");
+            return Ok(self.recomputed[place]);
+        }
+        let middle = around.start + (1 << (u64::BITS - 1 - (leaves - 1).leading_zeros()));
+        Ok(node_hash(&self.root(around.start..middle)?, &self.root(middle..around.end)?))
+    }
+}
+
+fn check_kept(reader: &Reader, key: &VerifierKey, checkpoint: &Checkpoint, kept: &Kept) -> Result<(), Halt> {
+    let old = kept.checkpoint.tree_size;
+    if kept.checkpoint.origin == checkpoint.origin && kept.key != *key {
+        return Err(Halt::Fault(Fault { kind: FaultKind::Verifier, leaves: None, event: None, verified: 0, file: None }));
+    }
+    match prove_growth(reader, &kept.checkpoint.head(), &checkpoint.head()) {
+        Ok(_) if kept.checkpoint.origin == checkpoint.origin => Ok(()),
+        Err(NoProof::Trail(error)) => Err(damaged(error.into(), &(0..old.max(1)))),
+        _ => Err(fault(FaultKind::KeptCheckpoint, 0..old.max(1))),
+    }
+}
+
+fn fault(kind: FaultKind, leaves: Range<u64>) -> Halt {
+    Halt::Fault(Fault { kind, leaves: Some(leaves), event: None, verified: 0, file: None })
+}
+
+/// Bytes that were never written are a fault among these leaves; what cannot be read is none.
+fn damaged(halt: Halt, range: &Range<u64>) -> Halt {
+    match halt {
+        Halt::Unreadable(TrailError::ReadBack { leaf_index, .. }) => fault(FaultKind::Leaf, leaf_index..leaf_index + 1),
+        Halt::Unreadable(TrailError::Block { first_index, end_index, .. }) => fault(FaultKind::Block, first_index..end_index),
+        Halt::Unreadable(error) if error.is_damage() => fault(FaultKind::Damaged, range.clone()),
+        halt => halt,
+    }
+}

@@ -1,0 +1,630 @@
+//! What `verify` says of trails of several files: of honest ones of every shape, and of what somebody may do to their files.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod dump;
+mod files;
+mod seed;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dump::{copy_folder, fast_folder};
+use files::{fill, seal_of, trail_files};
+use indelible::{Event, Json, Kind};
+use indelible_core::SigningKey;
+use indelible_server::{DataDir, FileState, Reader, Report, Trust, verify};
+use rusqlite::Connection;
+use seed::Seed;
+use tempfile::TempDir;
+
+/// Where the files of [`honest`] stand: sealed ones, the first of three blocks, a closed one and the open one.
+const FIRST: usize = 0;
+const MIDDLE: usize = 1;
+const LAST_SEALED: usize = 2;
+const CLOSED: usize = 3;
+const OPEN: usize = 4;
+
+/// A change of one thing: its name, how it is made, the kind that `verify` must name, the first leaf as a place in a file, and the file.
+type Tampering = (&'static str, fn(&Path), &'static str, Option<(usize, u64)>, Option<usize>);
+
+const TAMPERING: &[Tampering] = &[
+    ("a sealed file deleted", |dir| remove(dir, MIDDLE), "missing_record", Some((MIDDLE, 0)), Some(LAST_SEALED)),
+    ("a sealed file deleted and not its seal", |dir| delete(&file(dir, MIDDLE)), "missing_record", Some((MIDDLE, 0)), Some(LAST_SEALED)),
+    ("the first file deleted", |dir| remove(dir, FIRST), "missing_record", Some((FIRST, 0)), Some(MIDDLE)),
+    ("a closed file deleted", |dir| delete(&file(dir, CLOSED)), "missing_record", Some((CLOSED, 0)), Some(OPEN)),
+    ("the newest file deleted", |dir| delete(&file(dir, OPEN)), "rolled_back", Some((OPEN, 0)), Some(CLOSED)),
+    (
+        "the newest two files deleted",
+        |dir| {
+            delete(&file(dir, OPEN));
+            delete(&file(dir, CLOSED));
+        },
+        "rolled_back",
+        Some((CLOSED, 0)),
+        Some(LAST_SEALED),
+    ),
+    ("a file renamed", |dir| rename(dir, MIDDLE, 1), "missing_record", Some((MIDDLE, 0)), None),
+    ("the first file renamed", |dir| rename(dir, FIRST, 1), "missing_record", Some((FIRST, 0)), None),
+    ("the open file renamed", |dir| rename(dir, OPEN, 7), "missing_record", Some((OPEN, 0)), None),
+    ("a copy of a file among the others", |dir| copy_as(dir, MIDDLE, FIRST, 300), "meta", None, None),
+    ("a copy of a file behind the others", |dir| copy_as(dir, CLOSED, OPEN, 100), "missing_record", None, None),
+    ("a file of another trail", |dir| replace_by_another(dir, MIDDLE, false), "meta", None, Some(MIDDLE)),
+    ("a file of another trail with its seal", |dir| replace_by_another(dir, MIDDLE, true), "meta", None, Some(MIDDLE)),
+    ("a closed file of another trail", |dir| replace_by_another(dir, CLOSED, false), "meta", None, Some(CLOSED)),
+    ("a sealed file in the place of another", |dir| exchange(dir, FIRST, LAST_SEALED), "meta", None, Some(FIRST)),
+    ("the seal of another file", |dir| put(&seal_of(&file(dir, FIRST)), &seal_of(&file(dir, MIDDLE))), "seal", None, Some(MIDDLE)),
+    ("a seal with another end", |dir| change_text(&seal_of(&file(dir, MIDDLE)), 3), "seal", None, Some(MIDDLE)),
+    ("a seal with another digest", |dir| change_text(&seal_of(&file(dir, MIDDLE)), 4), "seal", None, Some(MIDDLE)),
+    ("a seal that is empty", |dir| fs::write(seal_of(&file(dir, MIDDLE)), "").unwrap(), "seal", None, Some(MIDDLE)),
+    ("one byte of a body in a block", |dir| flip_blob(dir, FIRST, "bodies", 256), "block", Some((FIRST, 256)), Some(FIRST)),
+    ("one byte of the leaves in a block", |dir| flip_blob(dir, FIRST, "leaves", 256), "leaf_hash", None, Some(FIRST)),
+    (
+        "a block dropped",
+        |dir| sql(dir, FIRST, "DELETE FROM block WHERE first_index = 256"),
+        "missing_record",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    (
+        "the first block dropped",
+        |dir| sql(dir, FIRST, "DELETE FROM block WHERE first_index = 0"),
+        "missing_record",
+        Some((FIRST, 0)),
+        Some(FIRST),
+    ),
+    (
+        "the last block dropped",
+        |dir| sql(dir, FIRST, "DELETE FROM block WHERE first_index = 512"),
+        "missing_record",
+        Some((FIRST, 512)),
+        Some(FIRST),
+    ),
+    ("two blocks exchanged", exchange_blocks, "stream_index", Some((FIRST, 0)), Some(FIRST)),
+    (
+        "a block twice",
+        |dir| {
+            sql(dir, FIRST, "INSERT INTO block SELECT 768, count, id_min, id_max, node, leaves, bodies FROM block WHERE first_index = 256")
+        },
+        "surplus_record",
+        Some((MIDDLE, 0)),
+        Some(FIRST),
+    ),
+    (
+        "a block in place of another",
+        |dir| {
+            sql(
+                dir,
+                FIRST,
+                "UPDATE block SET (leaves, bodies, id_min, id_max, node) = (SELECT leaves, bodies, id_min, id_max, node FROM block WHERE first_index = 0) WHERE first_index = 256",
+            )
+        },
+        "stream_index",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    (
+        "a block of fewer records",
+        |dir| sql(dir, FIRST, "UPDATE block SET count = 255 WHERE first_index = 256"),
+        "block",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    (
+        "the node of a block",
+        |dir| sql(dir, FIRST, "UPDATE block SET node = zeroblob(32) WHERE first_index = 256"),
+        "block",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    (
+        "a block without its node",
+        |dir| sql(dir, FIRST, "UPDATE block SET node = NULL WHERE first_index = 256"),
+        "block",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    (
+        "the smallest id of a block",
+        |dir| sql(dir, FIRST, "UPDATE block SET id_min = zeroblob(16) WHERE first_index = 256"),
+        "block",
+        Some((FIRST, 256)),
+        Some(FIRST),
+    ),
+    ("a piece of a sealed index", |dir| sql(dir, FIRST, CUT_A_PIECE), "seal", None, Some(FIRST)),
+    (
+        "a piece of a sealed index under a seal of another key",
+        |dir| {
+            sql(dir, FIRST, CUT_A_PIECE);
+            forge_seal(dir, FIRST);
+        },
+        "seal",
+        None,
+        Some(FIRST),
+    ),
+    ("a piece of a sealed index dropped", |dir| sql(dir, FIRST, "DELETE FROM run_piece"), "seal", None, Some(FIRST)),
+    (
+        "a value of a sealed index",
+        |dir| sql(dir, MIDDLE, "UPDATE run_value SET value = 'nobody' WHERE value = 'visit.note'"),
+        "seal",
+        None,
+        Some(MIDDLE),
+    ),
+    (
+        "the streams of a sealed file",
+        |dir| sql(dir, MIDDLE, "UPDATE stream SET next_sequence = next_sequence + 1"),
+        "seal",
+        None,
+        Some(MIDDLE),
+    ),
+    (
+        "a count of a sealed file",
+        |dir| sql(dir, MIDDLE, "UPDATE stream SET next_stream_index = next_stream_index + 1"),
+        "unfinished_work",
+        None,
+        Some(MIDDLE),
+    ),
+    ("free space of a sealed file", append_a_page, "seal", None, Some(MIDDLE)),
+    ("a sealed file that was cut off", |dir| cut(&file(dir, FIRST), 2), "seal", None, Some(FIRST)),
+    ("a view in a sealed file", |dir| sql(dir, FIRST, "CREATE VIEW v AS SELECT 1"), "schema", None, Some(FIRST)),
+    ("the batch of another file", batch_of_another, "missing_record", None, Some(MIDDLE)),
+    (
+        "the tree before a file",
+        |dir| sql(dir, MIDDLE, "UPDATE meta SET value = replace(value, '0', '1') WHERE key = 'frontier'"),
+        "meta",
+        None,
+        Some(MIDDLE),
+    ),
+    (
+        "a body of a closed file",
+        |dir| sql(dir, CLOSED, "UPDATE record SET body = CAST('{}' AS BLOB) WHERE leaf_index = (SELECT min(leaf_index) + 3 FROM record)"),
+        "body",
+        Some((CLOSED, 3)),
+        Some(CLOSED),
+    ),
+    ("a record of a closed file rewritten", rewrite_in_closed, "root", None, Some(CLOSED)),
+    (
+        "the last record of a closed file dropped",
+        |dir| sql(dir, CLOSED, "DELETE FROM record WHERE leaf_index = (SELECT max(leaf_index) FROM record)"),
+        "missing_record",
+        None,
+        Some(CLOSED),
+    ),
+    (
+        "a high-water of a closed file",
+        |dir| sql(dir, CLOSED, "UPDATE stream SET next_sequence = next_sequence + 1"),
+        "unfinished_work",
+        None,
+        Some(CLOSED),
+    ),
+    ("a count of a closed file", |dir| sql(dir, CLOSED, "UPDATE stream SET next_stream_index = 7"), "unfinished_work", None, Some(CLOSED)),
+    ("a stream of a closed file dropped", |dir| sql(dir, CLOSED, "DELETE FROM stream"), "unfinished_work", None, Some(CLOSED)),
+    ("what is pending in a closed file", |dir| sql(dir, CLOSED, "DELETE FROM pending"), "unfinished_work", None, Some(CLOSED)),
+    (
+        "a high-water of the open file",
+        |dir| sql(dir, OPEN, "UPDATE stream SET next_sequence = next_sequence + 1"),
+        "unfinished_work",
+        None,
+        Some(OPEN),
+    ),
+    ("a run made up in the open file", make_up_run, "index", None, Some(OPEN)),
+    ("a value of no run in a closed file", |dir| sql(dir, CLOSED, "INSERT INTO run_value VALUES (5, 1, 'x')"), "index", None, Some(CLOSED)),
+    ("the head of a closed file gone", |dir| sql(dir, CLOSED, "DELETE FROM head"), "damaged", None, Some(CLOSED)),
+    (
+        "a salt of four bytes in a closed file",
+        |dir| sql(dir, CLOSED, "UPDATE record SET salt = x'01020304'"),
+        "body",
+        Some((CLOSED, 0)),
+        Some(CLOSED),
+    ),
+    ("a hash of four bytes in the head", |dir| sql(dir, CLOSED, "UPDATE head SET root_hash = x'01020304'"), "damaged", None, Some(CLOSED)),
+    ("the index of a closed table", forge_index, "unfinished_work", None, Some(CLOSED)),
+    ("the open file of an earlier day", earlier_open_file, "rolled_back", None, Some(OPEN)),
+];
+
+/// Something that is taken away: its name, and how.
+type Removal = (&'static str, fn(&Path));
+
+/// What must not be mistaken for tampering, and not for an intact trail either.
+const UNCHECKABLE: &[Removal] = &[
+    ("a seal deleted", |dir| delete(&seal_of(&file(dir, MIDDLE)))),
+    ("a seal of no file", |dir| put(&seal_of(&file(dir, FIRST)), &dir.join("trail/000000999999.seal"))),
+    ("a seal of the open file", |dir| put(&seal_of(&file(dir, FIRST)), &seal_of(&file(dir, OPEN)))),
+    ("a file of no name", |dir| put(&file(dir, FIRST), &dir.join("trail/copy.trail"))),
+    ("a file of a short name", |dir| put(&file(dir, FIRST), &dir.join("trail/12.trail"))),
+    ("a file behind all leaves that can be counted", |dir| put(&file(dir, OPEN), &dir.join("trail/9223372036854775808.trail"))),
+    ("a rollback journal of a sealed file", |dir| fs::write(dir.join("trail/000000000000.trail-journal"), "x").unwrap()),
+    ("a sealed file of nothing", |dir| fs::write(file(dir, FIRST), "").unwrap()),
+    ("a sealed file of another version", |dir| sql(dir, CLOSED, "PRAGMA user_version = 1")),
+];
+
+const CUT_A_PIECE: &str =
+    "UPDATE run_piece SET bytes = substr(bytes, 1, length(bytes) - 1) WHERE first_term = (SELECT max(first_term) FROM run_piece)";
+
+fn file(dir: &Path, place: usize) -> PathBuf {
+    trail_files(dir)[place].clone()
+}
+
+/// The leaf that the name of a file names.
+fn first_of(file: &Path) -> u64 {
+    file.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+fn named(dir: &Path, first_index: u64) -> PathBuf {
+    dir.join(format!("trail/{first_index:012}.trail"))
+}
+
+fn sql(dir: &Path, place: usize, statements: &str) {
+    let connection = Connection::open(file(dir, place)).unwrap();
+    connection.execute_batch(statements).unwrap();
+    let defines = ["PRAGMA", "CREATE"].iter().any(|word| statements.starts_with(word));
+    assert!(connection.total_changes() > 0 || defines, "nothing was changed by {statements}");
+    // Readers of a closed file look at no log.
+    connection.close().unwrap();
+}
+
+fn delete(path: &Path) {
+    fs::remove_file(path).unwrap();
+}
+
+/// Deletes a sealed file and its seal.
+fn remove(dir: &Path, place: usize) {
+    delete(&seal_of(&file(dir, place)));
+    delete(&file(dir, place));
+}
+
+fn put(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
+fn rename(dir: &Path, place: usize, by: u64) {
+    let path = file(dir, place);
+    fs::rename(&path, named(dir, first_of(&path) + by)).unwrap();
+}
+
+/// Puts a copy of a file behind the first leaf of another one.
+fn copy_as(dir: &Path, place: usize, behind: usize, by: u64) {
+    let first_index = first_of(&file(dir, behind)) + by;
+    put(&file(dir, place), &named(dir, first_index));
+}
+
+fn replace_by_another(dir: &Path, place: usize, with_seal: bool) {
+    let another = honest();
+    put(&file(another.path(), place), &file(dir, place));
+    if with_seal {
+        put(&seal_of(&file(another.path(), place)), &seal_of(&file(dir, place)));
+    }
+}
+
+fn exchange(dir: &Path, one: usize, other: usize) {
+    let (one, other) = (file(dir, one), file(dir, other));
+    for (one, other) in [(one.clone(), other.clone()), (seal_of(&one), seal_of(&other))] {
+        let content = fs::read(&one).unwrap();
+        put(&other, &one);
+        fs::write(other, content).unwrap();
+    }
+}
+
+/// Changes a digit or letter at the end of one line of a note.
+fn change_text(path: &Path, line: usize) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let first = lines[line].remove(0);
+    lines[line].insert(0, if first == '1' { '2' } else { '1' });
+    fs::write(path, lines.join("\n")).unwrap();
+}
+
+fn flip_blob(dir: &Path, place: usize, column: &str, block: i64) {
+    let connection = Connection::open(file(dir, place)).unwrap();
+    let select = format!("SELECT {column} FROM block WHERE first_index = ?1");
+    let mut bytes: Vec<u8> = connection.query_row(&select, [block], |row| row.get(0)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    connection.execute(&format!("UPDATE block SET {column} = ?2 WHERE first_index = ?1"), rusqlite::params![block, bytes]).unwrap();
+}
+
+fn exchange_blocks(dir: &Path) {
+    sql(
+        dir,
+        FIRST,
+        "UPDATE block SET first_index = -1 WHERE first_index = 0; UPDATE block SET first_index = 0 WHERE first_index = 256; UPDATE block SET first_index = 256 WHERE first_index = -1",
+    );
+}
+
+/// What somebody does who can sign, and lacks only the key.
+fn forge_seal(dir: &Path, place: usize) {
+    use sha2::{Digest as _, Sha256};
+    let (file, seal) = (file(dir, place), seal_of(&file(dir, place)));
+    let text = fs::read_to_string(&seal).unwrap();
+    let (text, _) = text.split_once("\n\n").unwrap();
+    let digest = indelible_core::Hash::from_bytes(Sha256::digest(fs::read(file).unwrap()).into());
+    let kept: Vec<&str> = text.lines().take(4).collect();
+    let verifier = fs::read_to_string(dir.join("trail/verifier")).unwrap();
+    let key = SigningKey::from_seed(verifier.split_once('+').unwrap().0, &[7; 32]).unwrap();
+    fs::write(seal, key.sign(&format!("{}\n{}\n", kept.join("\n"), digest.to_base64())).unwrap().to_string()).unwrap();
+}
+
+fn append_a_page(dir: &Path) {
+    let path = file(dir, MIDDLE);
+    let mut content = fs::read(&path).unwrap();
+    content.extend([0; 4096]);
+    fs::write(path, content).unwrap();
+}
+
+fn cut(path: &Path, parts: usize) {
+    let content = fs::read(path).unwrap();
+    fs::write(path, &content[..content.len() / parts]).unwrap();
+}
+
+fn batch_of_another(dir: &Path) {
+    let another = Connection::open(file(dir, LAST_SEALED)).unwrap();
+    let batch: String = another.query_row("SELECT batch FROM head", [], |row| row.get(0)).unwrap();
+    Connection::open(file(dir, MIDDLE)).unwrap().execute("UPDATE head SET batch = ?1", [batch]).unwrap();
+}
+
+/// Gives a record another body with everything that follows from it, but the head.
+fn rewrite_in_closed(dir: &Path) {
+    let connection = Connection::open(file(dir, CLOSED)).unwrap();
+    let select = "SELECT leaf_index, entry, salt, body FROM record ORDER BY leaf_index LIMIT 1 OFFSET 5";
+    let (leaf, entry, salt, body): (i64, Vec<u8>, [u8; 32], Vec<u8>) =
+        connection.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+    let body = String::from_utf8(body).unwrap().replace("number", "numbet");
+    let mut entry = indelible_core::LeafEntry::decode(&entry).unwrap();
+    entry.commitment = indelible_core::commitment(&salt, body.as_bytes());
+    let update = "UPDATE record SET entry = ?2, leaf_hash = ?3, body = ?4 WHERE leaf_index = ?1";
+    connection.execute(update, rusqlite::params![leaf, entry.encode(), entry.hash().as_bytes(), body.as_bytes()]).unwrap();
+}
+
+fn make_up_run(dir: &Path) {
+    sql(
+        dir,
+        OPEN,
+        "INSERT INTO run SELECT min(leaf_index), min(leaf_index) + 2, 0, 0, zeroblob(16), zeroblob(16), zeroblob(4) FROM record",
+    );
+}
+
+/// Lets the index of a table miss a row, and look like the one that has all.
+fn forge_index(dir: &Path) {
+    let connection = Connection::open(file(dir, CLOSED)).unwrap();
+    let sql = "PRAGMA writable_schema = ON; \
+               CREATE INDEX forged ON pending (intent) WHERE 0; \
+               UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'forged') \
+               WHERE name = 'sqlite_autoindex_pending_1'; \
+               DELETE FROM sqlite_schema WHERE name = 'forged'";
+    connection.execute_batch(sql).unwrap();
+}
+
+fn earlier_open_file(dir: &Path) {
+    put(&dir.join("old/open"), &file(dir, OPEN));
+}
+
+fn numbered(number: u64) -> Event {
+    let mut event = Event::new(Kind::Action, "visit.note");
+    event.meta = Some(Json::from_text(format!(r#"{{"number":{number}}}"#)));
+    event
+}
+
+fn rounds(sizes: &[u64]) -> Vec<Vec<Event>> {
+    let mut first = 0;
+    let mut round = |size: &u64| {
+        first += size;
+        (first - size..first).map(numbered).collect()
+    };
+    sizes.iter().map(&mut round).collect()
+}
+
+/// Three sealed files, the first one of three blocks, a closed one and the open one, with a pending intent and, in `old`, an earlier form
+/// of the open one.
+fn honest() -> Seed {
+    let seed = Seed::empty();
+    seed.leave_in_doubt("clinic", vec![numbered(9000)]);
+    fill(&seed, rounds(&[600, 20, 300, 20, 10]));
+    fs::create_dir(seed.path().join("old")).unwrap();
+    put(&file(seed.path(), OPEN), &seed.path().join("old/open"));
+    let closed = fs::read(file(seed.path(), CLOSED)).unwrap();
+    seed.record("clinic", rounds(&[5]).remove(0));
+    seed.ingest();
+    delete(&seal_of(&file(seed.path(), CLOSED)));
+    fs::write(file(seed.path(), CLOSED), closed).unwrap();
+    assert!(matches!(check(seed.path(), false), Report::Intact(_)), "{:?}", check(seed.path(), false));
+    seed
+}
+
+fn check(dir: &Path, deep: bool) -> Report {
+    verify(&DataDir::new(dir), &Trust { deep, ..Trust::default() })
+}
+
+fn copy(from: &Path) -> TempDir {
+    let to = fast_folder();
+    for folder in ["trail", "old"] {
+        copy_folder(&from.join(folder), &to.path().join(folder));
+    }
+    to
+}
+
+#[test]
+fn a_trail_of_all_kinds_of_files_is_intact() {
+    let seed = honest();
+    let reader = Reader::open(&seed.dir()).unwrap();
+    let states: Vec<_> = reader.files().iter().map(|file| file.state()).collect();
+    assert_eq!(states, [FileState::Sealed, FileState::Sealed, FileState::Sealed, FileState::Closed, FileState::Open]);
+    let deep = check(seed.path(), true);
+    assert!(matches!(deep, Report::Intact(_)), "{deep:?}");
+}
+
+#[test]
+fn every_change_of_a_file_is_found_and_its_place_is_named() {
+    let honest = honest();
+    let files = trail_files(honest.path());
+    let name = |place: usize| files[place].file_name().unwrap().to_str().unwrap().to_owned();
+    let mut wrong = Vec::new();
+    for (what, tamper, kind, leaf, place) in TAMPERING {
+        let copy = copy(honest.path());
+        tamper(copy.path());
+        let Report::Tampered(found) = check(copy.path(), false) else {
+            wrong.push(format!("{what}: {:?}", check(copy.path(), false)));
+            continue;
+        };
+        let expected_leaf = leaf.map(|(place, offset)| first_of(&files[place]) + offset);
+        let is_leaf = expected_leaf.is_none() || found.leaves.as_ref().map(|leaves| leaves.start) == expected_leaf;
+        let is_file = place.is_none() || found.file == place.map(name);
+        if found.kind.as_str() != *kind || !is_leaf || !is_file {
+            wrong.push(format!("{what}: {found:?}, not {kind} at {expected_leaf:?} in {:?}", place.map(name)));
+        }
+        if found.kind.as_str() == "block" && found.leaves.as_ref().is_none_or(|leaves| leaves.end - leaves.start > 256) {
+            wrong.push(format!("{what}: a block is at most 256 records: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_cannot_be_checked_is_neither_intact_nor_tampered() {
+    let honest = honest();
+    let mut wrong = Vec::new();
+    for (what, remove) in UNCHECKABLE {
+        let copy = copy(honest.path());
+        remove(copy.path());
+        match check(copy.path(), false) {
+            Report::CouldNotCheck(_) => {}
+            report => wrong.push(format!("{what}: {report:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A hole costs nothing to make, and hours to read.
+#[test]
+fn a_sealed_file_that_was_grown_is_found_without_reading_what_it_grew_by() {
+    let honest = honest();
+    let copy = copy(honest.path());
+    fs::OpenOptions::new().write(true).open(file(copy.path(), MIDDLE)).unwrap().set_len(1 << 40).unwrap();
+    let (done, report) = std::sync::mpsc::channel();
+    let dir = copy.path().to_owned();
+    std::thread::spawn(move || done.send(check(&dir, false)));
+    let report = report.recv_timeout(seed::PATIENCE).expect("verify reads what the file grew by");
+    let Report::Tampered(found) = report else { panic!("{report:?}") };
+    assert_eq!(found.kind.as_str(), "seal");
+}
+
+/// What was taken out must not look like what does not match.
+#[test]
+fn a_search_that_cannot_see_every_record_says_so() {
+    let honest = honest();
+    let index_without_its_first_run =
+        "INSERT INTO run SELECT min(leaf_index) + 1, min(leaf_index) + 2, 0, 0, zeroblob(16), zeroblob(16), zeroblob(4) FROM record";
+    for (place, statements, exit) in [(FIRST, "DELETE FROM block WHERE first_index = 256", 5), (OPEN, index_without_its_first_run, 1)] {
+        let copy = copy(honest.path());
+        sql(copy.path(), place, statements);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_indelible"));
+        let output = command.arg("--data").arg(copy.path()).args(["search", "--asc", "-n", "1000"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(exit), 0), "{statements}: {told}");
+        assert!(told.contains("run `indelible verify`"), "{told}");
+    }
+}
+
+/// A seal vouches for the index; whoever does not want to believe it has it built again.
+#[test]
+fn a_deep_verification_finds_a_changed_index_without_its_seal() {
+    let honest = honest();
+    for statements in [CUT_A_PIECE, "DELETE FROM run_piece", "UPDATE run SET occurred_min = 0", "DELETE FROM run_value", "DELETE FROM run"]
+    {
+        let copy = copy(honest.path());
+        sql(copy.path(), FIRST, statements);
+        let Report::Tampered(found) = check(copy.path(), true) else { panic!("{statements}: {:?}", check(copy.path(), true)) };
+        assert_eq!((found.kind.as_str(), found.file), ("index", Some("000000000000.trail".to_owned())), "{statements}");
+    }
+}
+
+/// SQLite reads a log that lies beside a file, whatever the file says, and no seal vouches for it.
+#[test]
+fn a_log_beside_a_sealed_file_is_not_read() {
+    let honest = honest();
+    let copy = copy(honest.path());
+    let (sealed, other) = (file(copy.path(), FIRST), copy.path().join("old/other"));
+    put(&sealed, &other);
+    let connection = Connection::open(&other).unwrap();
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; DELETE FROM run; DELETE FROM run_piece").unwrap();
+    put(&copy.path().join("old/other-wal"), &sealed.with_extension("trail-wal"));
+    drop(connection);
+    assert!(matches!(check(copy.path(), true), Report::Intact(_)), "{:?}", check(copy.path(), true));
+    let reader = Reader::open(&DataDir::new(copy.path())).unwrap();
+    assert!(reader.files()[FIRST].spans().unwrap().iter().all(|span| span.indexed));
+}
+
+/// A body that is gone leaves nothing to recompute.
+#[test]
+fn a_body_that_somebody_erased_is_missed_where_its_record_alone_is_checked() {
+    let honest = honest();
+    let reader = Reader::open(&honest.dir()).unwrap();
+    let commitment = reader.record(0).unwrap().unwrap().entry.commitment;
+    for is_kept in [false, true] {
+        let copy = copy(honest.path());
+        erase_first_body(copy.path(), commitment.as_bytes(), is_kept);
+        let range = |range| verify(&DataDir::new(copy.path()), &Trust { range: Some(range), ..Trust::default() });
+        let Report::Tampered(found) = range(0..2) else { panic!("{:?}", range(0..2)) };
+        assert_eq!(found.kind.as_str(), if is_kept { "block" } else { "seal" });
+        assert!(matches!(range(300..310), Report::Intact(_)), "others are not touched by that");
+    }
+}
+
+/// Marks the first body as erased, and takes it away unless it is kept.
+fn erase_first_body(dir: &Path, commitment: &[u8; 32], is_kept: bool) {
+    let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let packed = |raw: &[u8]| zstd::bulk::compress(raw, 1).unwrap();
+    let lengths = |raw: &[u8], packed: &[u8]| [raw, packed].map(|bytes| u32::try_from(bytes.len()).unwrap().to_le_bytes()).concat();
+    let connection = Connection::open(file(dir, FIRST)).unwrap();
+    let select = "SELECT leaves, bodies FROM block WHERE first_index = 0";
+    let (leaves, bodies): (Vec<u8>, Vec<u8>) = connection.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let (columns, rest) = leaves[8..].split_at(number(&leaves[4..]));
+    let (mut columns, mut rest) = (zstd::bulk::decompress(columns, number(&leaves)).unwrap(), rest.to_vec());
+    columns[0] = 1;
+    rest[2560..2592].copy_from_slice(commitment);
+    let leaves = [lengths(&columns, &packed(&columns)), packed(&columns), rest].concat();
+    let mut raw = zstd::bulk::decompress(&bodies[16..], number(&bodies[8..])).unwrap();
+    if !is_kept {
+        // Of 256 bodies of 128 bytes or more, each length is two bytes long.
+        let length = usize::from(raw[0] & 127) | usize::from(raw[1]) << 7;
+        raw.drain(512..512 + length);
+        raw.splice(0..2, [0]);
+    }
+    let bodies = [bodies[..8].to_vec(), lengths(&raw, &packed(&raw)), packed(&raw)].concat();
+    connection.execute("UPDATE block SET leaves = ?1, bodies = ?2 WHERE first_index = 0", rusqlite::params![leaves, bodies]).unwrap();
+}
+
+/// The agent may be killed between the seal and the rename, so a closed file with a seal is one that is about to be sealed.
+#[test]
+fn a_file_in_its_closed_form_beside_its_seal_is_honest() {
+    let seed = Seed::empty();
+    let seal = |name: &str| {
+        seed.record("clinic", rounds(&[30]).remove(0));
+        let mut command = seed.command(&["serve", "--listen", "127.0.0.1:0", "--leaves-per-file", "30"]);
+        assert!(!command.env("INDELIBLE_FAILPOINT", name).stderr(std::process::Stdio::null()).status().unwrap().success());
+        let report = check(seed.path(), true);
+        assert!(matches!(report, Report::Intact(_)), "killed at {name}: {report:?}");
+    };
+    [
+        "seal.before_commit",
+        "seal.after_commit",
+        "seal.after_sync",
+        "seal.before_note",
+        "seal.before_rename",
+        "seal.after_rename",
+        "seal.after_unlink",
+    ]
+    .iter()
+    .for_each(|name| seal(name));
+    [
+        "roll.before_fold",
+        "roll.after_fold",
+        "roll.before_commit",
+        "roll.after_commit",
+        "roll.after_sync",
+        "roll.before_rename",
+        "roll.after_rename",
+    ]
+    .iter()
+    .for_each(|name| seal(name));
+    seed.ingest();
+    assert!(matches!(check(seed.path(), true), Report::Intact(_)));
+}
