@@ -1,0 +1,224 @@
+//! The records of django-activity-audit 1.3: the same keys with values of the same types. What an event does not hold stays empty; what
+//! those records have no key for goes into `extra`.
+
+mod extra;
+mod query;
+
+use std::borrow::Cow;
+
+use indelible_core::{MASK, ObjectWriter, push_f64, push_string};
+use serde_json::value::RawValue;
+
+use self::extra::extra;
+use super::body::{Body, Change, text_of};
+use crate::sink::Record;
+
+/// What those records know about a user. Only the id is among it that an event may hold.
+const USER_INFO: [&str; 7] = ["title", "email", "first_name", "middle_name", "last_name", "sex", "date_of_birth"];
+
+/// A model record (J1, J2, J3).
+pub(super) fn model(record: &Record, body: &Body<'_>, out: &mut String) {
+    let changes = body.changes();
+    let (event, id) = (event_type(body, &changes), instance_id(body, &changes));
+    let model = body.resource.as_ref().map_or("", |resource| last_part(&resource.r#type));
+    // Nobody who counts what happened may count what did not.
+    let named = if body.outcome == "success" { event.to_string() } else { format!("{event}_{}", body.outcome.to_uppercase()) };
+    let message = match event.as_ref() {
+        "BULK_UPDATE" => format!("{named} event by {model}"),
+        "M2M" => format!("{named} {} event by {model} (id: {id})", extra::m2m_action(&changes)),
+        _ => format!("{named} event by {model} (id: {id})"),
+    };
+    let mut line = ObjectWriter::begin(out);
+    head(&mut line, body, "AUDIT", "audit.model", &message, "audit");
+    line.string("model", model);
+    line.string("event_type", &named);
+    line.string("instance_id", &id);
+    instance_repr(line.member("instance_repr"), &event, &id, &changes);
+    request_id(&mut line, body);
+    user(&mut line, body);
+    extra(line.member("extra"), record, body, &changes);
+    line.end();
+}
+
+/// A request record (J4).
+pub(super) fn request(record: &Record, body: &Body<'_>, out: &mut String) {
+    let (message, request_type) = match body.kind.as_ref() {
+        "outbound" => ("Audit External Service", "external"),
+        _ => ("Audit Internal Request", "internal"),
+    };
+    let mut line = ObjectWriter::begin(out);
+    head(&mut line, body, "API", "audit.request", message, "api");
+    line.string("service_name", &body.source.service);
+    line.string("request_type", request_type);
+    // Which of http and https it was, an event does not say.
+    line.string("protocol", "");
+    request_id(&mut line, body);
+    user(&mut line, body);
+    exchange(&mut line, body);
+    match error_text(body) {
+        Some(error) => line.string("error_message", &error),
+        None => line.member("error_message").push_str("null"),
+    }
+    match body.request.as_ref().and_then(|request| request.duration_us) {
+        Some(micros) => push_f64(line.member("execution_time"), micros as f64 / 1e6),
+        None => line.member("execution_time").push_str("null"),
+    }
+    extra(line.member("extra"), record, body, &[]);
+    line.end();
+}
+
+/// An application record (J7).
+pub(super) fn application(record: &Record, body: &Body<'_>, out: &mut String) {
+    let level = match body.outcome.as_ref() {
+        "success" => "INFO",
+        "failure" => "ERROR",
+        _ => "WARNING",
+    };
+    let log_type = match body.source.process_kind.as_ref() {
+        "worker" => "celeryworker",
+        "beat" => "celerybeat",
+        _ => "app",
+    };
+    let mut line = ObjectWriter::begin(out);
+    head(&mut line, body, level, &body.source.service, &body.action, log_type);
+    callsite(&mut line, body);
+    if let Some(id) = body.request.as_ref().and_then(|request| request.id.as_deref()) {
+        line.string("request_id", id);
+    }
+    if let Some(error) = error_text(body) {
+        line.string("exception", &error);
+    }
+    extra(line.member("extra"), record, body, &body.changes());
+    line.end();
+}
+
+/// A login record (J8).
+pub(super) fn login(record: &Record, body: &Body<'_>, out: &mut String) {
+    let verb = last_part(&body.action);
+    let event = if verb == "login_failed" { "login" } else { verb };
+    let mut line = ObjectWriter::begin(out);
+    head(&mut line, body, "LOGIN", "audit.login", &body.action, "login");
+    callsite(&mut line, body);
+    request_id(&mut line, body);
+    user(&mut line, body);
+    line.string("event", event);
+    line.boolean("success", body.outcome == "success");
+    line.string("error", &error_text(body).unwrap_or_default());
+    extra(line.member("extra"), record, body, &body.changes());
+    line.end();
+}
+
+fn head(line: &mut ObjectWriter<'_>, body: &Body<'_>, level: &str, name: &str, message: &str, log_type: &str) {
+    line.string("timestamp", &timestamp(&body.occurred_at));
+    line.string("level", level);
+    line.string("name", name);
+    line.string("message", message);
+    line.string("log_type", log_type);
+}
+
+/// `2026-01-10T08:00:00.123456Z` as `2026-01-10 08:00:00.123`: their form, in UTC.
+fn timestamp(occurred_at: &str) -> String {
+    let milliseconds = occurred_at.get(..23).unwrap_or(occurred_at);
+    milliseconds.replacen('T', " ", 1)
+}
+
+fn request_id(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    line.string("request_id", body.request.as_ref().and_then(|request| request.id.as_deref()).unwrap_or_default());
+}
+
+fn callsite(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    let code = body.source.code.as_ref();
+    line.string("filename", code.map_or("", |code| &code.file));
+    line.string("func_name", code.map_or("", |code| &code.function));
+}
+
+/// Id and empty facts of a user; of everybody else nothing, as without a user there.
+fn user(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    let is_user = body.actor.r#type == "user";
+    line.string("user_id", body.actor.id.as_deref().filter(|_| is_user).unwrap_or_default());
+    let mut info = ObjectWriter::begin(line.member("user_info"));
+    USER_INFO.iter().filter(|_| is_user).for_each(|fact| info.string(fact, ""));
+    info.end();
+}
+
+fn exchange(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    let none = super::body::Request::default();
+    let request = body.request.as_ref().unwrap_or(&none);
+    let mut object = ObjectWriter::begin(line.member("request_repr"));
+    object.string("method", request.method.as_deref().unwrap_or_default());
+    object.string("path", &text_of(request.path).unwrap_or_default());
+    query::push(&text_of(request.query).unwrap_or_default(), object.member("query_params"));
+    object.member("headers").push_str(request.headers.map_or("{}", RawValue::get));
+    optional(&mut object, "body", request.body);
+    object.end();
+    let mut object = ObjectWriter::begin(line.member("response_repr"));
+    // Of the response an event holds no headers.
+    object.member("headers").push_str("{}");
+    optional(&mut object, "body", request.response);
+    object.end();
+}
+
+/// Their words for what happened to a row; another verb of ours stands in capitals.
+fn event_type<'a>(body: &Body<'_>, changes: &[Change<'_>]) -> Cow<'a, str> {
+    let is_bulk = changes.first().is_some_and(|change| change.count.is_some() || change.ids.is_some());
+    let is_m2m = !changes.is_empty() && changes.iter().all(|change| change.added.is_some() || change.removed.is_some());
+    match (last_part(&body.action), is_bulk) {
+        _ if is_m2m => "M2M".into(),
+        ("create", false) => "CREATE".into(),
+        ("create", true) => "BULK_CREATE".into(),
+        ("update", false) => "UPDATE".into(),
+        ("update", true) => "BULK_UPDATE".into(),
+        (other, _) => other.to_uppercase().into(),
+    }
+}
+
+/// The id of the row; of a statement over many rows that of the first.
+fn instance_id(body: &Body<'_>, changes: &[Change<'_>]) -> String {
+    let own = body.resource.as_ref().and_then(|resource| resource.id.as_deref()).map(str::to_owned);
+    own.or_else(|| plain(changes.first()?.ids.as_ref()?.first()?).into()).unwrap_or_default()
+}
+
+/// What is known of the row's fields: after a deletion what they were, else what they are now.
+fn instance_repr(out: &mut String, event: &str, id: &str, changes: &[Change<'_>]) {
+    let mut object = ObjectWriter::begin(out);
+    if event == "M2M" {
+        object.string("id", id);
+    }
+    for change in changes.iter().filter(|change| change.added.is_none() && change.removed.is_none()) {
+        let Some(field) = change.field.as_deref() else { continue };
+        let value = if event == "DELETE" { change.old } else { change.new };
+        match value {
+            _ if change.masked => object.string(field, MASK),
+            Some(value) => object.key(field).push_str(value.get()),
+            None => object.key(field).push_str("null"),
+        }
+    }
+    object.end();
+}
+
+fn error_text(body: &Body<'_>) -> Option<String> {
+    let error = body.error.as_ref()?;
+    let parts: Vec<_> = [text_of(error.r#type), text_of(error.message)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    Some(parts.join(": "))
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// A value as text: a string without its quotes, everything else as it is.
+fn plain(raw: &RawValue) -> String {
+    text_of(Some(raw)).unwrap_or_else(|| raw.get().to_owned())
+}
+
+fn optional(object: &mut ObjectWriter<'_>, name: &'static str, value: Option<&RawValue>) {
+    if let Some(value) = value {
+        object.member(name).push_str(value.get());
+    }
+}
+
+fn strings(out: &mut String, values: &[&RawValue]) {
+    let mut array = indelible_core::ArrayWriter::begin(out);
+    values.iter().for_each(|value| push_string(array.element(), &plain(value)));
+    array.end();
+}
