@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use seed::{Agent, PATIENCE, Seed, eventually};
 use serde_json::{Value, json};
@@ -75,6 +76,27 @@ fn a_page_over_http_has_the_rows_of_the_command_and_goes_on_at_its_cursor() {
     assert_eq!(second["next"], Value::Null);
     let rows: Vec<Value> = [&first, &second].into_iter().flat_map(|page| page["rows"].as_array().unwrap().clone()).collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn counts_come_by_time_and_by_value_and_are_readings_too() {
+    let seed = Seed::clinic();
+    let agent = seed.agent();
+    let (status, bars) = get(&agent, "/v1/histogram?q=kind%3Achange&from=2026-01-01&to=2026-02-28&bars=10");
+    assert_eq!((status, &bars["matches"], &bars["bar_seconds"], &bars["partial"]), (200, &json!(3), &json!(604_800), &json!(false)));
+    let counted: u64 = bars["bars"].as_array().unwrap().iter().filter_map(|bar| bar["outcomes"]["success"].as_u64()).sum();
+    assert_eq!(counted, 3, "{bars}");
+    assert_eq!(bars["range"], json!({"from": "2026-01-01T00:00:00.000000Z", "before": "2026-03-01T00:00:00.000000Z"}));
+    let (_, top) = get(&agent, "/v1/top?q=type%3Apatient&facet=actor&n=5");
+    assert_eq!(top["values"], json!([{"value": "7", "count": 2}, {"value": "8", "count": 1}]));
+    let (_, page) = get(&agent, "/v1/events?q=kind%3Achange&explain=true");
+    assert_eq!((&page["explain"]["files_total"], &page["approx"]), (&json!(1), &json!(false)));
+    assert!(page["explain"]["tested"].as_u64() >= Some(3), "{page}");
+    for wrong in ["/v1/histogram?from=soon", "/v1/histogram?q=actr%3A1", "/v1/top", "/v1/top?facet=reason", "/v1/top?facet=actor&m=1"] {
+        assert_eq!(get(&agent, wrong).0, 400, "{wrong}");
+    }
+    let commands: Vec<Value> = readings(&seed).iter().map(|meta| meta["command"].clone()).collect();
+    assert_eq!(commands[..3], [json!("histogram"), json!("top"), json!("search")]);
 }
 
 #[test]
@@ -204,7 +226,10 @@ fn unfinished_requests_are_bounded_and_given_up() {
             connection
         })
         .collect();
+    let since = Instant::now();
     assert_eq!(get(&agent, "/healthz").0, 200, "after those before it were given up");
+    // Their own time is 5 seconds, and 64 have a place.
+    assert!(since.elapsed() < Duration::from_secs(4), "others waited {:?} for them", since.elapsed());
     let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.process.id())).unwrap().count();
     assert!(descriptors < 100, "{descriptors} files are open");
     for mut connection in slow {
@@ -214,6 +239,21 @@ fn unfinished_requests_are_bounded_and_given_up() {
         let ended = connection.read_to_string(&mut answer);
         assert!(ended.is_ok_and(|_| !answer.contains("200 OK")), "{answer}");
     }
+}
+
+/// Programs that preview links ask for the head of a page.
+#[test]
+fn asking_only_for_its_head_does_not_use_a_link_up() {
+    let seed = Seed::clinic();
+    let agent = seed.agent();
+    let ask = |method: &str, target: &str, rest: &str| {
+        raw(agent.address, &format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{rest}"))
+    };
+    let asked = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}", agent.token);
+    let (_, link) = ask("POST", "/v1/links", &asked);
+    let link: Value = serde_json::from_str(&link).unwrap();
+    let path = link["path"].as_str().unwrap();
+    assert_eq!(["HEAD", "GET", "GET"].map(|method| ask(method, path, "\r\n").0), [405, 200, 403]);
 }
 
 #[test]

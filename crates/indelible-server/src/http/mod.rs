@@ -4,9 +4,17 @@
 //! | --- | --- |
 //! | `GET /healthz` | 200 while the agent ingests, 503 with the reason while it cannot; JSON |
 //! | `GET /metrics` | OpenMetrics 1.0 |
-//! | `GET /v1/events?q=&cursor=&limit=` | one page of records; JSON |
+//! | `GET /v1/events?q=&cursor=&limit=&explain=` | one page of records; JSON |
 //! | `GET /v1/events/{id}` | one record with its leaf; JSON |
+//! | `GET /v1/histogram?q=&from=&to=&bars=` | how many matches happened when, by outcome; JSON |
+//! | `GET /v1/top?q=&facet=&n=` | the most frequent values of a key among the matches; JSON |
 //! | `POST /v1/reads` | 204 when the reading is recorded |
+//! | `GET /v1/sinks` | how every sink is; JSON |
+//! | `GET /v1/sinks/{name}/dead` | its dead letters; JSON |
+//! | `POST /v1/sinks/{name}/{command}` | what was done: `test`, `pause`, `resume`, `replay`, `replay-dead`, `discard-dead`; JSON |
+//! | `POST /v1/links` | a one-time link for a browser; JSON |
+//!
+//! Beside that it answers pages for people, see [`pages`].
 //!
 //! What is under `/v1` is for those who know the token in `agent.json` (`Authorization: Bearer TOKEN`), the others get 401.
 //! Every answer that shows records was recorded as `audit.read` before it leaves. Errors are `{"error":…,"help":…}`.
@@ -15,7 +23,9 @@ mod connections;
 mod error;
 mod events;
 mod guard;
+mod pages;
 mod reads;
+mod sinks;
 
 use std::sync::Arc;
 
@@ -27,10 +37,14 @@ use axum::{Json, Router, middleware};
 use serde::Serialize;
 
 use crate::agent::Status;
+use crate::sink::Health as SinkHealth;
+use crate::trail::SealedFiles;
 pub(crate) use connections::answer;
 use error::Problem;
+pub(crate) use pages::{LinkRequest, NewLink, Sessions, random_token};
 pub(crate) use reads::Read;
 use reads::Sittings;
+pub(crate) use sinks::Order as SinkOrder;
 
 /// Content type of OpenMetrics 1.0, which Prometheus asks for and understands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,17 +57,32 @@ struct Api {
     status: Arc<Status>,
     sittings: Sittings,
     searches: tokio::sync::Semaphore,
+    checks: Arc<pages::Checks>,
+    kept: Arc<SealedFiles>,
 }
 
 /// The routes of the agent.
 pub(crate) fn router(status: Arc<Status>) -> Router {
-    let api = Api { status, sittings: Sittings::default(), searches: tokio::sync::Semaphore::new(events::SEARCHES_AT_ONCE) };
+    let api = Api {
+        status,
+        sittings: Sittings::default(),
+        searches: tokio::sync::Semaphore::new(events::SEARCHES_AT_ONCE),
+        checks: Arc::default(),
+        kept: Arc::default(),
+    };
     let api = Arc::new(api);
     Router::new()
         .route("/v1/events", get(events::page))
         .route("/v1/events/{id}", get(events::one))
+        .route("/v1/histogram", get(events::bars))
+        .route("/v1/top", get(events::values))
         .route("/v1/reads", post(reads::post))
+        .route("/v1/sinks", get(sinks::list))
+        .route("/v1/sinks/{name}/dead", get(sinks::dead))
+        .route("/v1/sinks/{name}/{command}", post(sinks::command))
+        .route("/v1/links", post(pages::issue))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token))
+        .merge(pages::router(&api))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -71,20 +100,32 @@ struct Health {
     lag_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    sinks: Vec<SinkHealth>,
 }
 
 async fn health(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    let problem = api.status.trouble();
-    let (status, state) = match problem {
-        None => (StatusCode::OK, "ok"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+    let sinks = sinks::health(&api);
+    let (status, state, problem) = match (api.status.trouble(), api.status.seal_trouble()) {
+        (Some(trouble), _) => (StatusCode::SERVICE_UNAVAILABLE, "failing", Some(trouble)),
+        // An agent that cannot seal still ingests.
+        (None, Some(trouble)) => (StatusCode::OK, "degraded", Some(format!("sealing: {trouble}"))),
+        // What a sink cannot deliver stays in the trail: the agent itself is well.
+        (None, None) if sinks.iter().any(|sink| sink.state.is_trouble()) => (StatusCode::OK, "degraded", None),
+        (None, None) => (StatusCode::OK, "ok", None),
     };
     let metrics = api.status.metrics();
-    let health =
-        Health { state, version: env!("CARGO_PKG_VERSION"), tree_size: metrics.tree_size(), lag_seconds: metrics.lag_seconds(), problem };
+    let health = Health {
+        state,
+        version: env!("CARGO_PKG_VERSION"),
+        tree_size: metrics.tree_size(),
+        lag_seconds: metrics.lag_seconds(),
+        problem,
+        sinks,
+    };
     (status, Json(health))
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    api.status.metrics().sinks().observe(&sinks::health(&api));
     ([(header::CONTENT_TYPE, OPEN_METRICS)], api.status.metrics().render())
 }

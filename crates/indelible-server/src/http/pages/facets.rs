@@ -1,0 +1,108 @@
+//! The most frequent values among the matches, each a click away from being asked for or excluded.
+
+use indelible_core::query::{Key, Pattern, Value};
+use serde::Serialize;
+
+use super::query_bar::{Parts, href, term};
+use crate::search::{CountRequest, SearchError, Top, top};
+use crate::trail::Reader;
+
+/// Values of a facet.
+const TOP: usize = 8;
+
+/// One key with its most frequent values.
+#[derive(Debug, Serialize)]
+pub(super) struct Facet {
+    pub(super) name: &'static str,
+    pub(super) key: &'static str,
+    pub(super) values: Vec<Frequent>,
+    /// Whether there are values that are not shown.
+    pub(super) more: bool,
+    /// Whether the counts are not those of all matches.
+    pub(super) partial: bool,
+}
+
+/// One value.
+#[derive(Debug, Serialize)]
+pub(super) struct Frequent {
+    pub(super) text: String,
+    pub(super) count: u64,
+    pub(super) chosen: bool,
+    pub(super) toggle: String,
+    pub(super) exclude: String,
+}
+
+const FACETS: [(&str, Key); 6] = [
+    ("Kind", Key::Kind),
+    ("Action", Key::Action),
+    ("Actor", Key::Actor),
+    ("Object type", Key::Type),
+    ("Outcome", Key::Outcome),
+    ("Service", Key::Service),
+];
+
+/// Finds the most frequent values of each key. A value more than is shown tells whether there are more.
+///
+/// # Errors
+/// As [`top`].
+pub(super) fn facets(reader: &Reader, request: &CountRequest) -> Result<Vec<Facet>, SearchError> {
+    let parts = Parts::of(&request.query);
+    FACETS.into_iter().map(|(name, key)| Ok(facet(&parts, name, key, top(reader, request, key.as_str(), TOP + 1)?))).collect()
+}
+
+fn facet(parts: &Parts, name: &'static str, key: Key, top: Top) -> Facet {
+    let (more, partial) = (top.values.len() > TOP, top.counted.partial || top.counted.approx);
+    let values = top.values.into_iter().take(TOP).filter_map(|(text, count)| frequent(parts, key, text, count)).collect();
+    Facet { name, key: key.as_str(), values, more, partial }
+}
+
+fn frequent(parts: &Parts, key: Key, text: String, count: u64) -> Option<Frequent> {
+    let value = value(key, &text)?;
+    Some(Frequent {
+        chosen: parts.has(key, &value),
+        toggle: href(&parts.clone().toggled(key, value.clone()).query()),
+        exclude: href(&parts.clone().excluding(key, value).query()),
+        text,
+        count,
+    })
+}
+
+/// The value that a query asks with. A word that the grammar does not know, as a damaged body may hold, cannot be asked for.
+fn value(key: Key, text: &str) -> Option<Value> {
+    match key {
+        Key::Kind | Key::Outcome => term(&format!("{key}:{text}"))?.values.into_iter().next(),
+        _ => Some(Value::Text(Pattern::Exact(text.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::{Counted, TimeRange};
+    use indelible_core::query::Query;
+
+    fn counted(values: &[(&str, u64)]) -> Top {
+        let counted = Counted { canonical: String::new(), range: TimeRange::default(), matches: 0, approx: false, partial: false };
+        Top { counted, values: values.iter().map(|(text, count)| ((*text).to_owned(), *count)).collect() }
+    }
+
+    #[test]
+    fn values_can_be_asked_for_and_excluded() {
+        let parts = Parts::of(&"action:a.y".parse::<Query>().unwrap());
+        let action = facet(&parts, "Action", Key::Action, counted(&[("b.x", 2), ("a.y", 1)]));
+        assert_eq!(action.values.iter().map(|value| value.chosen).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(action.values[0].toggle, "/events?q=action:a.y,b.x");
+        assert_eq!(action.values[1].toggle, "/events?q=");
+        assert_eq!(action.values[0].exclude, "/events?q=action:a.y+-action:b.x");
+        let kind = facet(&parts, "Kind", Key::Kind, counted(&[("nonsense", 1)]));
+        assert!(kind.values.is_empty(), "no query can ask for it");
+    }
+
+    #[test]
+    fn what_is_not_shown_is_said_to_be_there() {
+        let many: Vec<(String, u64)> = (0..=TOP as u64).map(|number| (format!("a.v{number}"), 9)).collect();
+        let many: Vec<(&str, u64)> = many.iter().map(|(text, count)| (text.as_str(), *count)).collect();
+        let action = facet(&Parts::of(&Query::default()), "Action", Key::Action, counted(&many));
+        assert_eq!((action.values.len(), action.more), (TOP, true));
+    }
+}

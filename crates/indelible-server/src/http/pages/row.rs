@@ -1,0 +1,254 @@
+//! One record as a row of a list: when, who, what, on which object, with which outcome.
+
+use indelible_core::Timestamp;
+use indelible_core::query::{Key, Pattern, Value};
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::formats::{escaped, nameable};
+use super::query_bar::{Parts, asking, href};
+use super::sentence::{Category, deed};
+use crate::cli::{Body, Party};
+use crate::search::{Hit, shown_in};
+
+/// Occurred and received further apart than this is worth saying, in microseconds.
+const SKEW: i64 = 5_000_000;
+
+/// One record for people.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) leaf: u64,
+    pub(super) id: String,
+    pub(super) href: String,
+    pub(super) when: When,
+    pub(super) actor: Who,
+    pub(super) category: &'static str,
+    pub(super) word: String,
+    pub(super) deed: String,
+    pub(super) action: String,
+    pub(super) object: Option<Object>,
+    pub(super) outcome: Outcome,
+    pub(super) reason: Option<String>,
+    pub(super) service: Option<String>,
+    pub(super) request: Option<Named>,
+    pub(super) duration: Option<String>,
+    pub(super) status: Option<u64>,
+    /// Names of the fields that changed, a few.
+    pub(super) fields: Vec<String>,
+    pub(super) more_fields: usize,
+    /// The list that shows this row with, and without, events of its action alone.
+    pub(super) include: Option<String>,
+    pub(super) exclude: Option<String>,
+}
+
+/// An instant: for people in UTC, and exactly.
+#[derive(Debug, Serialize, Clone)]
+pub(super) struct When {
+    pub(super) day: String,
+    pub(super) time: String,
+    pub(super) iso: String,
+    /// How long after the event the agent took it in, where that is worth saying.
+    pub(super) skew: Option<String>,
+    #[serde(skip)]
+    pub(super) micros: i64,
+}
+
+#[derive(Debug, Serialize, Clone, PartialEq)]
+pub(super) struct Who {
+    pub(super) name: String,
+    pub(super) detail: String,
+    pub(super) href: Option<String>,
+    pub(super) r#type: String,
+}
+
+#[derive(Debug, Serialize, Clone, PartialEq)]
+pub(super) struct Object {
+    pub(super) r#type: String,
+    pub(super) id: Option<String>,
+    pub(super) label: Option<String>,
+    pub(super) href: Option<String>,
+}
+
+#[derive(Debug, Serialize, Clone)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) href: String,
+}
+
+#[derive(Debug, Serialize, Clone)]
+pub(super) struct Outcome {
+    /// Name of its colour and glyph.
+    pub(super) class: &'static str,
+    pub(super) word: String,
+    pub(super) verdict: String,
+}
+
+impl Row {
+    pub(super) fn new(hit: &Hit) -> Self {
+        Self::of(hit, &Body::parse(&hit.body))
+    }
+
+    pub(super) fn of(hit: &Hit, body: &Body) -> Self {
+        let category = Category::of(body);
+        let id = body.id.clone().unwrap_or_default();
+        let names = fields(body.changes.as_ref());
+        Self {
+            leaf: hit.leaf_index,
+            // A record that lost its id is still a leaf.
+            href: format!("/events/{}", if id.is_empty() { hit.leaf_index.to_string() } else { escaped(&id) }),
+            id,
+            when: When::of(hit, body),
+            actor: Who::of(body.actor.as_ref()),
+            category: category.class(),
+            word: category.word(body),
+            deed: deed(body),
+            action: body.action.clone().unwrap_or_else(|| "unreadable".to_owned()),
+            object: body.resource.as_ref().map(Object::of),
+            outcome: Outcome::of(body, &hit.verdict),
+            reason: body.reason.clone(),
+            service: body.source.as_ref().and_then(|source| source.service.clone()),
+            request: text(body.request.as_ref(), "id").map(|id| Named { href: format!("/requests/{}", nameable(&id)), name: id }),
+            duration: number(body.request.as_ref(), "duration_us").map(duration),
+            status: number(body.request.as_ref(), "status"),
+            more_fields: names.len().saturating_sub(3),
+            fields: names.into_iter().take(3).collect(),
+            include: None,
+            exclude: None,
+        }
+    }
+
+    /// Adds where the list leads that shows this row.
+    pub(super) fn within(mut self, parts: &Parts) -> Self {
+        let value = Value::Text(Pattern::Exact(self.action.clone()));
+        let only = asking(Key::Action, value.clone());
+        self.include = Some(href(&parts.clone().with_only(only).query()));
+        self.exclude = Some(href(&parts.clone().excluding(Key::Action, value).query()));
+        self
+    }
+}
+
+impl When {
+    pub(super) fn of(hit: &Hit, body: &Body) -> Self {
+        let occurred = occurred(hit, body);
+        let late = hit.received_at.micros() - occurred.micros();
+        let skew = (late.abs() > SKEW)
+            .then(|| if late > 0 { duration(late.unsigned_abs()) + " later" } else { duration(late.unsigned_abs()) + " earlier" });
+        Self { skew, ..Self::at(occurred) }
+    }
+
+    pub(super) fn at(time: Timestamp) -> Self {
+        let shown = shown_in(&TimeZone::UTC, time);
+        let (day, clock) = shown.split_once(' ').unwrap_or((&shown, ""));
+        Self { day: day.to_owned(), time: clock.to_owned(), iso: time.to_string(), skew: None, micros: time.micros() }
+    }
+}
+
+/// When it happened; when it arrived where the body does not say.
+pub(super) fn occurred(hit: &Hit, body: &Body) -> Timestamp {
+    let stated = [&body.occurred_at, &body.recorded_at].into_iter().flatten().find_map(|text| text.parse().ok());
+    stated.unwrap_or(hit.received_at)
+}
+
+impl Who {
+    pub(super) fn of(actor: Option<&Party>) -> Self {
+        let kind = actor.and_then(|actor| actor.r#type.clone()).unwrap_or_else(|| "actor".to_owned());
+        let (label, id) = actor.map_or((None, None), |actor| (actor.label.clone(), actor.id.clone()));
+        let href = id.as_ref().map(|id| format!("/actors/{}/{}", part(&kind), nameable(id)));
+        let detail = match (&label, &id) {
+            (Some(label), Some(id)) if label != id => format!("{kind} {id}"),
+            (None, None) => String::new(),
+            _ => kind.clone(),
+        };
+        Self { name: label.or(id).unwrap_or_else(|| kind.clone()), detail, href, r#type: kind }
+    }
+}
+
+impl Object {
+    fn of(resource: &Party) -> Self {
+        let r#type = resource.r#type.clone().unwrap_or_else(|| "object".to_owned());
+        let href = resource.id.as_ref().map(|id| format!("/objects/{}/{}", part(&r#type), nameable(id)));
+        Self { href, id: resource.id.clone(), label: resource.label.clone(), r#type }
+    }
+}
+
+impl Outcome {
+    pub(super) fn of(body: &Body, verdict: &str) -> Self {
+        let (class, word) = match (verdict, body.outcome.as_deref()) {
+            ("in_doubt", _) => ("unknown", "in doubt"),
+            (_, Some("failure")) => ("failure", "failure"),
+            (_, Some("denied")) => ("denied", "denied"),
+            (_, Some("aborted")) => ("aborted", "rolled back"),
+            (_, Some("success")) => ("success", "success"),
+            _ => ("unknown", "unknown"),
+        };
+        Self { class, word: word.to_owned(), verdict: verdict.to_owned() }
+    }
+}
+
+/// A text as one part of an address, in which a slash would begin the next one.
+pub(super) fn part(text: &str) -> String {
+    escaped(text).replace('/', "%2F")
+}
+
+/// A duration in microseconds for people.
+pub(super) fn duration(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
+        1_000_000..120_000_000 => format!("{:.1} s", micros as f64 / 1e6),
+        120_000_000..7_200_000_000 => format!("{} min", micros / 60_000_000),
+        7_200_000_000..172_800_000_000 => format!("{} h", micros / 3_600_000_000),
+        _ => format!("{} days", micros / 86_400_000_000),
+    }
+}
+
+pub(super) fn text(value: Option<&Json>, name: &str) -> Option<String> {
+    value?.get(name)?.as_str().map(str::to_owned)
+}
+
+pub(super) fn number(value: Option<&Json>, name: &str) -> Option<u64> {
+    value?.get(name)?.as_u64()
+}
+
+fn fields(changes: Option<&Json>) -> Vec<String> {
+    let changes = changes.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    changes.iter().filter_map(|change| text(Some(change), "field")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(body: &str) -> Row {
+        let hit = Hit { leaf_index: 7, verdict: "recorded".into(), received_at: Timestamp::from_micros(60_000_000), body: body.into() };
+        Row::new(&hit)
+    }
+
+    #[test]
+    fn a_body_that_is_no_event_still_has_a_row() {
+        let row = row("\u{1}");
+        assert_eq!((row.href.as_str(), row.actor.name.as_str(), row.outcome.class), ("/events/7", "actor", "unknown"));
+        assert!(row.object.is_none());
+    }
+
+    #[test]
+    fn names_that_need_it_are_escaped_in_addresses() {
+        let row = row(r#"{"id":"x","actor":{"type":"user","id":"a/b?.json"},"resource":{"type":"x/y","id":"ä#1"}}"#);
+        assert_eq!(row.actor.href.as_deref(), Some("/actors/user/a/b%3F.json.html"));
+        assert_eq!(row.object.unwrap().href.as_deref(), Some("/objects/x%2Fy/%C3%A4%231"));
+    }
+
+    #[test]
+    fn late_arrival_is_said_and_ordinary_arrival_is_not() {
+        assert_eq!(row(r#"{"occurred_at":"1970-01-01T00:00:00.000000Z"}"#).when.skew.as_deref(), Some("60.0 s later"));
+        assert_eq!(row(r#"{"occurred_at":"1970-01-01T00:00:59.000000Z"}"#).when.skew, None);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_people_would_choose() {
+        let shown = [7, 1_500, 25_000, 2_500_000, 600_000_000, 36_000_000_000].map(duration);
+        assert_eq!(shown, ["7 µs", "1.5 ms", "25 ms", "2.5 s", "10 min", "10 h"]);
+    }
+}
