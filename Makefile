@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
-.PHONY: demo test lint torture bench clean
+.PHONY: demo test lint torture bench fuzz mutants clean
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export INDELIBLE_BINARY := $(CARGO_TARGET_DIR)/debug/indelible
@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 STEP := scripts/step
 NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
-PYTEST := -m pytest -q -n 2 --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
+PYTEST := -m pytest -q -n 2 --dist loadgroup --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
 PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house
 
 demo: venv
@@ -37,6 +37,7 @@ test-rust: tools
 	@$(STEP) "rust doc tests" cargo test --locked --workspace --exclude indelible-python --doc --quiet
 
 test-django52: binaries venv
+	@$(STEP) "chromium" scripts/require chromium
 	@$(STEP) "python tests, Django 5.2" .venv/bin/python $(PYTEST)
 
 test-django42: binaries
@@ -88,15 +89,40 @@ lint-crates:
 lint-house:
 	@$(STEP) "rules of the house" scripts/check-house
 
+# Seeds and counts of every step are printed, so that a run can be repeated.
+TORTURE := $(NEXTEST) --success-output final
 torture: binaries venv
-	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(NEXTEST) --test kill_agent
+	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(TORTURE) --test kill_agent
+	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
+	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
+	@rm -f $(BENCH_RESULTS)
+	@$(STEP) "a trail of 10 M events" $(SCALE) --events 10000000
+	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
 
+# Each target runs for FUZZ_SECONDS, one minute by default.
+fuzz:
+	@$(STEP) "cargo-fuzz" scripts/require cargo-fuzz
+	@$(STEP) "fuzz" scripts/fuzz
+
+# What a stronger test would have to notice: hours on two cores; MUTANTS_SHARD=1/20 takes a twentieth of it.
+mutants: tools
+	@$(STEP) "cargo-mutants" scripts/require cargo-mutants
+	@$(STEP) "mutants" scripts/mutants
+
+# Every figure of the run goes to BENCH_RESULTS, and the table at the end is made of that file.
+BENCH_RESULTS := $(CARGO_TARGET_DIR)/bench-results.jsonl
+BENCH := env BENCH_RESULTS=$(BENCH_RESULTS)
+SCALE := $(BENCH) cargo bench --locked --quiet -p indelible-server --bench scale --
 bench: venv
 	@$(STEP) "valgrind" scripts/require valgrind
+	@rm -f $(BENCH_RESULTS)
+	@$(STEP) "journal append" $(BENCH) cargo bench --locked --quiet -p indelible --bench append
+	@$(STEP) "mask and encode" $(BENCH) .venv/bin/python -m bench.encode
+	@$(STEP) "a trail of 1 M events" $(SCALE) --events 1000000
 	@$(STEP) "build native module, release" scripts/build-native --release
-	@$(STEP) "journal append" cargo bench --locked --quiet -p indelible --bench append
-	@$(STEP) "instructions per operation" .venv/bin/python -m bench.instructions
+	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
+	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
 
 .PHONY: $(TESTS) $(LINTS) tools binaries venv
 clean:
