@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use indelible::Event;
 
-use crate::seed::Seed;
+use crate::seed::{Seed, eventually};
 
 /// The trail files of a data directory, oldest first.
 pub(crate) fn trail_files(dir: &Path) -> Vec<PathBuf> {
@@ -48,7 +48,8 @@ pub(crate) fn fill(seed: &Seed, rounds: Vec<Vec<Event>>) {
 fn close(seed: &Seed, leaves_per_file: u64) -> (PathBuf, Vec<u8>) {
     let file = trail_files(seed.path()).pop().unwrap_or_else(|| seed.path().join("trail/000000000000.trail"));
     let mut command = seed.command(&["serve", "--listen", "127.0.0.1:0", "--leaves-per-file", &leaves_per_file.to_string()]);
-    let killed = command.env("INDELIBLE_FAILPOINT", "seal.after_sync").stderr(Stdio::null()).status().unwrap();
+    let mut agent = command.env("INDELIBLE_FAILPOINT", "seal.after_sync").stderr(Stdio::null()).spawn().unwrap();
+    let killed = eventually("the agent dies at its failpoint, which only a debug build has", || agent.try_wait().unwrap());
     assert!(!killed.success(), "an agent is killed while it seals");
     let content = fs::read(&file).unwrap();
     (file, content)
