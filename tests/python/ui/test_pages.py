@@ -73,6 +73,26 @@ def test_pages_stay_where_they_are_while_they_load(open_page: Open, addresses: d
         assert page.evaluate("window.shift") <= 0.02, name
 
 
+@pytest.mark.parametrize("width", [1280, 2560])
+def test_a_list_stands_in_its_place_before_what_follows_it_has_arrived(open_page: Open, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 900})
+    places = []
+    for end in (None, "<aside"):
+
+        def answer(route: Any, *, end: str | None = end) -> None:
+            response = route.fetch()
+            head = response.text().partition(end)[0] if end else response.text()
+            assert "<main" in head
+            route.fulfill(response=response, body=head)
+
+        page.route("**/events?*", answer)
+        page.goto("/events?q=")
+        places.append(page.locator(".list").bounding_box())
+        page.unroute("**/events?*")
+    whole, begun = places
+    assert (begun["x"], begun["y"], begun["width"]) == (whole["x"], whole["y"], whole["width"])
+
+
 def test_the_first_load_is_light(open_page: Open) -> None:
     page = open_page()
     sizes: dict[str, int] = {}
