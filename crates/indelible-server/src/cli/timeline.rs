@@ -7,7 +7,7 @@ use super::body::Body;
 use super::output::{Format, Output, happened, outcome};
 use super::reading::{Listing, Reading, all_with, at_least_one, in_address, tell_what_is_left};
 use super::{Exit, Failure, Globals};
-use crate::search::Hit;
+use crate::search::{Hit, SearchResult};
 
 /// Show everything that happened to one resource, oldest first
 #[derive(Debug, clap::Args)]
@@ -35,16 +35,22 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
     }
     let result = reading.find(query, args.limit, &args.listing)?;
     reading.record("timeline", &args.resource, &result);
+    write_entries(&reading, &result, &args.listing, globals)?;
+    Ok(Exit::Success)
+}
+
+/// Writes records with what changed for people, or as any other list where a format or columns were asked for.
+pub(super) fn write_entries(reading: &Reading, result: &SearchResult, listing: &Listing, globals: &Globals) -> Result<(), Failure> {
     match globals.format() {
-        Format::Table if args.listing.fields.is_none() => {
+        Format::Table if listing.fields.is_none() => {
             let mut output = Output::stdout();
             result.rows.iter().try_for_each(|hit| write_entry(&mut output, hit, &reading.zone()))?;
             output.flush()?;
-            tell_what_is_left(&result);
+            tell_what_is_left(result);
         }
-        format => reading.write(&result, &args.listing, format)?,
+        format => reading.write(result, listing, format)?,
     }
-    Ok(Exit::Success)
+    Ok(())
 }
 
 fn everything_about(resource: &str) -> Result<Query, Failure> {
@@ -58,8 +64,8 @@ fn everything_about(resource: &str) -> Result<Query, Failure> {
 }
 
 /// Writes one record with what changed, for people.
-pub(super) fn write_entry(output: &mut Output, hit: &Hit, zone: &TimeZone) -> std::io::Result<()> {
-    let body = Body::parse(&hit.body);
+fn write_entry(output: &mut Output, hit: &Hit, zone: &TimeZone) -> std::io::Result<()> {
+    let body = Body::of(hit);
     let action = body.action.as_deref().unwrap_or("-");
     let head =
         format!("{}  {}  {action}  {}  leaf {}", happened(&body, hit, zone), body.actor(), outcome(&body, &hit.verdict), hit.leaf_index);

@@ -3,9 +3,9 @@
 use indelible_core::query::{Condition, Key, Order, Pattern, Query, Term, Value};
 
 use super::body::Body;
-use super::output::{Format, Output};
-use super::reading::{Listing, Reading, all_with, at_least_one, in_address, tell_what_is_left};
-use super::timeline::write_entry;
+use super::output::Output;
+use super::reading::{Listing, Reading, all_with, at_least_one, in_address};
+use super::timeline::write_entries;
 use super::{Exit, Failure, Globals};
 use crate::search::SearchResult;
 
@@ -47,15 +47,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
         result = reading.find(wider, args.limit, &args.listing)?;
     }
     reading.record("trace", &args.id, &result);
-    match globals.format() {
-        Format::Table if args.listing.fields.is_none() => {
-            let mut output = Output::stdout();
-            result.rows.iter().try_for_each(|hit| write_entry(&mut output, hit, &reading.zone()))?;
-            output.flush()?;
-            tell_what_is_left(&result);
-        }
-        format => reading.write(&result, &args.listing, format)?,
-    }
+    write_entries(&reading, &result, &args.listing, globals)?;
     Ok(Exit::Success)
 }
 

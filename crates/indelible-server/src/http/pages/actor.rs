@@ -10,10 +10,8 @@ use minijinja::context;
 
 use super::super::Api;
 use super::super::error::Problem;
-use super::super::events::read;
-use super::super::reads::Read;
 use super::events::answer;
-use super::finding::{clock, page as find_page};
+use super::finding::looked_up;
 use super::formats::{Format, nameable};
 use super::object::Asked;
 use super::query_bar::{Parts, href, term};
@@ -30,10 +28,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let (id, format) = Format::of_name(&name);
     let query = by(&r#type, id);
-    let (sought, cursor) = (query.clone(), asked.cursor);
-    let found = read(&api, move |reader| find_page(reader, &sought, cursor.as_deref(), &clock())).await?;
-    let asked_for = format!("{type}/{id}");
-    api.record(visitor.actor(), &Read::by_nobody("actor", &asked_for, &found.result.canonical).count(found.result.rows.len())).await?;
+    let found = looked_up(&api, &visitor, "actor", &format!("{type}/{id}"), &query, asked.cursor).await?;
     if format != Format::Html {
         return answer(&found, format);
     }

@@ -1,10 +1,16 @@
 //! What pages ask of search: one page in either direction, and counts over all matches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indelible_core::query::{Order, Query};
 use jiff::tz::TimeZone;
 
+use super::super::Api;
+use super::super::error::Problem;
+use super::super::events::read;
+use super::super::reads::Read;
+use super::sessions::Visitor;
 use crate::search::{Clock, CountRequest, Cursor, Hit, SearchError, SearchRequest, SearchResult, search};
 use crate::trail::Reader;
 
@@ -52,6 +58,21 @@ pub(super) fn page(reader: &mut Reader, query: &Query, cursor: Option<&str>, clo
         let before = cursor.and_then(|_| edge(result.rows.first(), other(query.order)));
         Found { before, after: next, result }
     })
+}
+
+/// Finds the page of everything about one thing and records that a visitor looked at it.
+pub(super) async fn looked_up(
+    api: &Arc<Api>,
+    visitor: &Visitor,
+    what: &str,
+    name: &str,
+    query: &Query,
+    cursor: Option<String>,
+) -> Result<Found, Problem> {
+    let sought = query.clone();
+    let found = read(api, move |reader| page(reader, &sought, cursor.as_deref(), &clock())).await?;
+    api.record(visitor.actor(), &Read::by_nobody(what, name, &found.result.canonical).count(found.result.rows.len())).await?;
+    Ok(found)
 }
 
 /// What is asked of a count over all matches of a query.

@@ -11,11 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Api;
 use super::super::error::Problem;
-use super::super::events::read;
-use super::super::reads::Read;
 use super::diff::{Change, changes};
 use super::events::answer;
-use super::finding::{clock, page as find_page};
+use super::finding::looked_up;
 use super::formats::{Format, nameable};
 use super::query_bar::{asking, href};
 use super::row::{Row, part};
@@ -40,10 +38,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let (id, format) = Format::of_name(&name);
     let query = about(&r#type, id);
-    let (sought, cursor) = (query.clone(), asked.cursor);
-    let found = read(&api, move |reader| find_page(reader, &sought, cursor.as_deref(), &clock())).await?;
-    let asked_for = format!("{type}/{id}");
-    api.record(visitor.actor(), &Read::by_nobody("object", &asked_for, &found.result.canonical).count(found.result.rows.len())).await?;
+    let found = looked_up(&api, &visitor, "object", &format!("{type}/{id}"), &query, asked.cursor).await?;
     if format != Format::Html {
         return answer(&found, format);
     }
