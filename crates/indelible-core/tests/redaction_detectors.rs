@@ -29,6 +29,7 @@ fn detectors_have_names() {
     let names: Vec<_> = Detector::ALL.into_iter().map(Detector::as_str).collect();
     assert_eq!(Detectors::parse(names), Ok(Detectors::all()));
     assert_eq!(Detectors::parse([]), Ok(Detectors::none()));
+    assert_eq!(Detectors::parse(["card", "card"]), Ok(Detectors::none().with(Detector::Card)));
     let error = Detectors::parse(["card", "privat_key"]).unwrap_err();
     assert_eq!(error.nearest, Some("private_key"));
     assert_eq!(

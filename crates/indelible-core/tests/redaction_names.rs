@@ -175,6 +175,7 @@ fn names_that_only_look_sensitive_are_kept() {
         "password_strength",
         "password_policy",
         "pins",
+        "pass2word",
         "private_note",
     ] {
         assert!(!redactor.masks_field(name), "{name}");

@@ -129,6 +129,12 @@ const SHAPES: &[(As, &str, &str)] = &[
     // text
     (As::Text, "Authorization: Bearer hunter2canary", CANARY),
     (As::Text, "authorization=Token hunter2canary", CANARY),
+    (As::Text, "Max retries exceeded with url: /x?db=postgres%3A%2F%2Fana%3Ahunter2canary%40db%2Fx", CANARY),
+    (As::Text, "at /x?key=-----BEGIN+PRIVATE+KEY-----%0Ahunter2canary%0A-----END+PRIVATE+KEY-----&b=1", CANARY),
+    (As::Text, "/x?next=%2Fy%3Fdb%3Dpostgres%253A%252F%252Fana%253Ahunter2canary%2540db", CANARY),
+    (As::Text, "job postgres%3A%2F%2Fana%3Ahunter2canary%40db failed", CANARY),
+    (As::Json, r#"{"url":"/x?db=postgres%3A%2F%2Fana%3Ahunter2canary%40db%2Fx"}"#, CANARY),
+    (As::Header("Location"), "/x#db=postgres%3A%2F%2Fana%3Ahunter2canary%40db%2Fx", CANARY),
     (As::Text, "Basic aHVudGVyMjpjYW5hcnk=", "aHVudGVyMjpjYW5hcnk="),
     (As::Text, "token => 'hunter2canary'", CANARY),
     (As::Text, "KeyError in {'api_key': 'hunter2canary', 'x': 1}", CANARY),
@@ -154,6 +160,8 @@ const SHAPES: &[(As, &str, &str)] = &[
     (As::Text, "password=\"\"\"hunter2canary\"\"\"", CANARY),
     (As::Text, "Params: (\"password\", \"hunter2canary\")", CANARY),
     (As::Text, "[('a', 1), ('api_key', b'hunter2canary')]", CANARY),
+    (As::Text, "[('a', 1), ('api_key', ['a, \"b', 'hunter2canary']), ('c', 1)]", CANARY),
+    (As::Text, "QueryDict([('password', ('x]', 'hunter2canary'))])", CANARY),
     (As::Text, "[[\"token\", \"hunter2canary\"]]x", CANARY),
     // text: a colon, an option, an element, a part of a form
     (As::Text, "login failed, password: hunter2canary", CANARY),
@@ -260,11 +268,18 @@ fn only_the_secret_is_replaced() {
         (As::Form, "note=pay%204111+1111+1111+1111", "note=[masked]"),
         (As::Query, "?a=%41&token=x", "?a=%41&token=[masked]"),
         (As::Text, "GET postgres://ana:pw@db/x", "GET postgres://ana:[masked]@db/x"),
+        (
+            As::Text,
+            "url: /orders?a=%7e&db=postgres%3A%2F%2Fana%3Apw%40db%2Fx&b=1 (refused)",
+            "url: /orders?a=%7e&db=[masked]&b=1 (refused)",
+        ),
+        (As::Text, "GET /a%20b/4111%201111%201111%201111/c?d=e", "GET /a%20b/[masked]/c?d=e"),
         (As::Text, "Authorization: Bearer abc123, x", "Authorization: [masked], x"),
         (As::Text, "Pwd=x;Database=y", "Pwd=[masked];Database=y"),
         (As::Text, "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\nbye", "[masked]\nbye"),
         (As::Path, "/a%20b/4111%201111%201111%201111/c", "/a%20b/[masked]/c"),
         (As::Text, "f(password=b'x', a=1)", "f(password=b'[masked]', a=1)"),
+        (As::Text, "[('pin', ['1', '2']), ('a', 1)]", "[('pin', [masked]), ('a', 1)]"),
         (As::Text, "f(password=SecretStr('x'), a=1)", "f(password=SecretStr('[masked]'), a=1)"),
         (As::Text, "password: must be at least 8 characters", "password: [masked] be at least 8 characters"),
         (As::Text, "(password: x), y", "(password: [masked]), y"),
@@ -280,5 +295,26 @@ fn only_the_secret_is_replaced() {
         (As::Query, "?code=x&state=y&z=1", "?code=[masked]&state=y&z=1"),
     ] {
         assert_eq!(redact(&redactor, how, input), expected, "{how:?}");
+    }
+}
+
+#[test]
+fn a_moment_is_no_secret_and_nothing_passes_for_one() {
+    let redactor = Redactor::default();
+    let in_json = |text: &str| redactor.json(format!(r#"{{"at":"{text}"}}"#).as_bytes(), 1024).as_str().to_owned();
+    for moment in ["2026-11-02T08:30", "2026-11-02T08:30:00Z", "2026-11-02T08:30:00.123456+01:00", "2026-11-02T08:30:00-05:00"] {
+        assert_eq!(in_json(moment), format!(r#"{{"at":"{moment}"}}"#));
+    }
+    for hidden in [
+        "2026-11-02T08:304111111111111111",
+        "2026-11-02T08:30:00 4111 1111 1111 1111",
+        "2026-11-02T08:30:00.4111111111111111",
+        "2026-11-02T08:30 Bearer abcDEF0123456789xyz",
+        "be a Basic YWRtaW46aHVudGVyMg==",
+        "bBearer abcDEF0123456789xyz bas bearer abcDEF0123456789xyz",
+    ] {
+        // An escape takes the long way.
+        let the_long_way = redactor.json(format!(r#"{{"at":"{hidden}\u002e"}}"#).as_bytes(), 1024);
+        assert_eq!(in_json(hidden), the_long_way.as_str().replace(".\"}", "\"}"), "{hidden}");
     }
 }

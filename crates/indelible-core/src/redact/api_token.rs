@@ -40,8 +40,33 @@ static SHAPES: &[Shape] = &[
     shape("SG.", 1, 40),
 ];
 
-/// Shortest token, prefix included, in bytes.
-pub(super) const TOKEN_BYTES_MIN: usize = 18;
+/// For every byte in which prefixes it stands beside the trigger, as bits: a look that turns most triggers away.
+static BESIDE: [u8; 256] = {
+    let mut beside = [0; 256];
+    let mut at = 0;
+    while at < SHAPES.len() {
+        let (prefix, trigger) = (SHAPES[at].prefix, SHAPES[at].trigger);
+        let neighbour = if trigger == 0 { prefix[1] } else { prefix[trigger - 1] };
+        beside[neighbour as usize] |= bit_of(prefix[trigger]);
+        at += 1;
+    }
+    beside
+};
+
+const fn bit_of(trigger: u8) -> u8 {
+    match trigger {
+        b'_' => 1,
+        b'-' => 2,
+        b'A' => 4,
+        _ => 8,
+    }
+}
+
+/// Whether the byte beside a trigger can be that of a prefix. `A` is the first of its prefixes, the others are not.
+pub(super) fn may_be_prefix(text: &[u8], at: usize) -> bool {
+    let neighbour = if text[at] == b'A' { Some(at + 1) } else { at.checked_sub(1) };
+    neighbour.and_then(|place| text.get(place)).is_some_and(|&byte| BESIDE[usize::from(byte)] & bit_of(text[at]) != 0)
+}
 
 /// Longest text after a prefix that is looked at, in bytes; a text full of prefixes would be searched over and over without it.
 const BODY_BYTES_MAX: usize = 512;
@@ -52,6 +77,9 @@ const SLACK_HOOKS: &[u8] = b"://hooks.slack.com/";
 ///
 /// A token is not part of a longer word, and holds a digit: `ask_live_help` and `sk-learn-contributors-guide` are none.
 pub(super) fn token_at(text: &[u8], at: usize) -> Option<Range<usize>> {
+    if !may_be_prefix(text, at) {
+        return None;
+    }
     let shape = SHAPES.iter().find(|shape| {
         shape.prefix[shape.trigger] == text[at]
             && at.checked_sub(shape.trigger).is_some_and(|start| text[start..].starts_with(shape.prefix))

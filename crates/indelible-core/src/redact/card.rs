@@ -82,12 +82,12 @@ fn longest_card(run: &[u8]) -> Option<usize> {
     let mut luhn = Luhn::default();
     let mut prefix = 0;
     let mut longest = None;
-    for (at, byte) in run.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
+    for (at, byte) in run.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()).take(CARD_DIGITS_MAX) {
         luhn.push(byte - b'0');
         if luhn.digits <= PREFIX_DIGITS {
             prefix = prefix * 10 + u32::from(byte - b'0');
         }
-        if luhn.digits == PREFIX_DIGITS && issued_lengths(prefix).is_empty() || luhn.digits > CARD_DIGITS_MAX {
+        if luhn.digits == PREFIX_DIGITS && issued_lengths(prefix).is_empty() {
             break;
         }
         let group_ends = !run.get(at + 1).is_some_and(u8::is_ascii_digit);

@@ -19,6 +19,23 @@ pub(super) fn credential_at(text: &[u8], at: usize, detectors: Detectors) -> Opt
     }
 }
 
+/// Whether a scheme's name may begin somewhere in `text`, by its first three letters.
+pub(super) fn may_name_scheme(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| byte | 0x20 == b'b') {
+        rest = &rest[at + 1..];
+        if may_begin_scheme(rest) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether what follows a `b` may make it the first letter of a scheme's name.
+pub(super) fn may_begin_scheme(rest: &[u8]) -> bool {
+    matches!(rest, [b'a' | b'A' | b'e' | b'E', b'a' | b'A' | b's' | b'S', ..])
+}
+
 fn after_scheme(text: &[u8], at: usize, scheme: &[u8]) -> Option<Range<usize>> {
     if !starts_with_ignoring_case(&text[at..], scheme) {
         return None;

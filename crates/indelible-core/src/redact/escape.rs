@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn escapes_become_characters() {
-        assert_eq!(unescape(r#"\u0070ass\"\\\/\n\u00e9\ud83d\ude00"#).as_deref(), Some("pass\"\\/\né😀"));
+        assert_eq!(unescape(r#"\u0070ass\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"#).as_deref(), Some("pass\"\\/\u{8}\u{c}\n\r\té😀"));
     }
 
     #[test]

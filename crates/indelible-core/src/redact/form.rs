@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::{MASK, Redactor, percent};
+use super::json::looks_like_json;
+use super::{MASK, Redactor, percent, text};
 
 /// How many times a value may be encoded: a URL in a URL in a URL.
 const ENCODINGS_MAX: usize = 3;
@@ -70,13 +71,13 @@ impl Redactor {
     /// Masks secrets in text that may be percent-encoded: as in text where they stand as they are, otherwise all of it, since
     /// a part cannot be put back without encoding the rest anew. `None`: there are none.
     pub(super) fn encoded(&self, text: &str, decode: fn(&str) -> Cow<'_, str>) -> Option<String> {
-        let redacted = self.value(text, STRING_NESTING_MAX);
+        let redacted = self.literal_value(text);
         let mut decoded = decode(&redacted);
         for _ in 0..ENCODINGS_MAX {
             if let Cow::Borrowed(_) = decoded {
                 break;
             }
-            if let Cow::Owned(_) = self.value(&decoded, STRING_NESTING_MAX) {
+            if let Cow::Owned(_) = self.literal_value(&decoded) {
                 return Some(MASK.to_owned());
             }
             decoded = match percent::decode(&decoded) {
@@ -88,6 +89,13 @@ impl Redactor {
             Cow::Owned(redacted) => Some(redacted),
             Cow::Borrowed(_) => None,
         }
+    }
+}
+
+impl Redactor {
+    /// As [`Redactor::value`], without a look at what it would be decoded: that is for the caller to do.
+    fn literal_value<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if looks_like_json(text) { self.value(text, STRING_NESTING_MAX) } else { text::redact_literally(self, text) }
     }
 }
 

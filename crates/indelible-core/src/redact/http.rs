@@ -5,6 +5,13 @@ use std::borrow::Cow;
 use super::{MASK, Redactor, percent};
 
 impl Redactor {
+    /// Masks what is found in the name of a header, written in small letters.
+    #[must_use]
+    pub fn header_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        // No secret is made of small letters and dashes alone.
+        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') { Cow::Borrowed(name) } else { self.text(name) }
+    }
+
     /// Masks the value of a header: as a whole where the name is sensitive (`Authorization`, `Cookie`, `X-Api-Key`, in any
     /// case), otherwise what is found in it as in text, and in the query of a URL (`Referer`).
     #[must_use]

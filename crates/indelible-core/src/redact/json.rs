@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use super::members::{Named, Role, Seen};
 use super::pairs::Pairs;
-use super::{MASK, Redactor, api_token, card, escape, text};
+use super::{MASK, Redactor, card, credential, escape, text};
 use crate::event::write_marker;
 use crate::json::{Json, ObjectWriter, push_string};
 
@@ -14,12 +15,6 @@ const DEPTH_MAX: usize = 32;
 
 /// JSON inside strings inside JSON; what is deeper is redacted as text.
 const STRING_NESTING_MAX: u8 = 3;
-
-/// Names of members that hold the name of something of which another member holds the value.
-const NAME_OF_VALUE: [&str; 4] = ["name", "key", "field", "header"];
-
-/// The members with the value; one that stands before its name is not recognised.
-const VALUE_OF_NAME: [&str; 5] = ["value", "old", "new", "old_value", "new_value"];
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -49,6 +44,33 @@ impl Redactor {
         if out.len() > bytes_max { truncated(&out) } else { Json::from_text(out) }
     }
 
+    /// The beginning of JSON text that was cut somewhere, masked as JSON up to the last value that is whole. `None`: it stops being JSON
+    /// more than `bytes_max` before its end.
+    pub(crate) fn json_beginning(&self, text: &str, bytes_max: usize) -> Option<String> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let mut out = String::with_capacity(text.len());
+        let nesting = STRING_NESTING_MAX;
+        let mut pass = Pass::of(self, text, &mut out, nesting);
+        let is_whole = pass.value(0).is_ok();
+        if is_whole || text.len() - pass.safe > bytes_max {
+            return None;
+        }
+        if pass.copied < pass.safe {
+            pass.copy_up_to(pass.safe);
+        }
+        Some(out)
+    }
+
+    /// Masks secrets in text that is data: after a sensitive name and a colon all of the line.
+    pub(crate) fn data<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        text::redact(self, text, Pairs::InData)
+    }
+
+    /// Masks secrets in the value of a field of a form, which may be JSON as a whole.
+    pub(crate) fn field<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.value(text, STRING_NESTING_MAX)
+    }
+
     /// Text that may be JSON as a whole, as the value of a form field or a JSON string may.
     pub(super) fn value<'t>(&self, text: &'t str, nesting: u8) -> Cow<'t, str> {
         if !looks_like_json(text) {
@@ -64,7 +86,7 @@ impl Redactor {
     }
 
     fn write_json(&self, text: &str, out: &mut String, nesting: u8) -> Result<Redacted, Broken> {
-        let mut pass = Pass { redactor: self, text, at: 0, out, copied: 0, nesting, redacted: Redacted::Clean };
+        let mut pass = Pass::of(self, text, out, nesting);
         pass.value(0)?;
         pass.skip_space();
         if pass.at < text.len() {
@@ -77,7 +99,7 @@ impl Redactor {
     fn write_unparsed(&self, text: &str, out: &mut String) {
         let mut object = ObjectWriter::begin(out);
         object.string("type", "unparsed");
-        object.string("text", &text::redact(self, text, Pairs::InData));
+        object.string("text", &self.data(text));
         object.end();
     }
 }
@@ -88,7 +110,7 @@ fn truncated(json: &str) -> Json {
     Json::from_text(out)
 }
 
-fn looks_like_json(text: &str) -> bool {
+pub(super) fn looks_like_json(text: &str) -> bool {
     let text = text.as_bytes().trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[')) && !text.starts_with(MASK.as_bytes())
 }
@@ -113,8 +135,10 @@ mod class {
     pub(super) const TRIGGER: u8 = 4;
     /// A secret could begin here that has at least [`super::text::LONG_SECRET_BYTES_MIN`] bytes.
     pub(super) const LONG_TRIGGER: u8 = 8;
-    /// A secret could begin here that has at least [`super::api_token::TOKEN_BYTES_MIN`] bytes.
-    pub(super) const TOKEN_TRIGGER: u8 = 16;
+    /// An option could begin here.
+    pub(super) const DASH: u8 = 16;
+    /// The name of a scheme could begin here, with a credential after it.
+    pub(super) const SCHEME: u8 = 32;
 
     static OF: [u8; 256] = {
         let mut classes = [0; 256];
@@ -123,8 +147,11 @@ mod class {
             classes[byte] = match byte as u8 {
                 b'"' => STOP,
                 b'\\' | 0..0x20 => STOP | ESCAPE,
-                other if super::text::is_token_trigger(other) => TOKEN_TRIGGER,
-                other if super::text::is_long_trigger(other) => LONG_TRIGGER,
+                b'b' | b'B' => SCHEME,
+                b'-' => LONG_TRIGGER | DASH,
+                // A token that begins around one of these holds a digit.
+                b'_' | b'A' | b'G' => 0,
+                b'0'..=b'9' | b'J' => LONG_TRIGGER,
                 other if super::text::is_trigger(other) => TRIGGER,
                 _ => 0,
             };
@@ -155,9 +182,23 @@ struct RawString<'t> {
 impl<'t> RawString<'t> {
     /// Whether it can be copied without a closer look.
     fn is_plain(&self) -> bool {
-        let long = if self.text.len() < text::LONG_SECRET_BYTES_MIN { 0 } else { class::LONG_TRIGGER };
-        let token = if self.text.len() < api_token::TOKEN_BYTES_MIN { 0 } else { class::TOKEN_TRIGGER };
-        self.classes & (class::ESCAPE | class::TRIGGER | long | token) == 0
+        if self.classes & (class::ESCAPE | class::TRIGGER) != 0 {
+            return self.is_moment();
+        }
+        (self.classes & class::LONG_TRIGGER == 0 || self.is_too_short() || self.is_moment())
+            && (self.classes & class::SCHEME == 0 || !credential::may_name_scheme(self.text.as_bytes()))
+    }
+
+    /// Whether it cannot hold what begins at a long trigger, nor an option, which may be shorter.
+    fn is_too_short(&self) -> bool {
+        self.text.len() < text::LONG_SECRET_BYTES_MIN
+            && (self.classes & class::DASH == 0 || !self.text.as_bytes().windows(2).any(|pair| pair == b"--"))
+    }
+
+    /// Whether it is a date and time, `2026-11-02T08:30:00.123456+01:00`: common, full of triggers, and never a secret.
+    fn is_moment(&self) -> bool {
+        let text = self.text.as_bytes();
+        has_shape(text, b"0000-00-00T00:00") && is_end_of_moment(&text[16..])
     }
 
     fn decode(&self) -> Result<Cow<'t, str>, Broken> {
@@ -169,19 +210,46 @@ impl<'t> RawString<'t> {
     }
 }
 
+/// Whether `text` begins like `shape`, in which a zero stands for any digit.
+fn has_shape(text: &[u8], shape: &[u8]) -> bool {
+    let alike = |(byte, &wanted): (&u8, &u8)| if wanted == b'0' { byte.is_ascii_digit() } else { *byte == wanted };
+    text.len() >= shape.len() && text.iter().zip(shape).all(alike)
+}
+
+/// Seconds, their fraction, and the offset of a date and time (RFC 3339 §5.6).
+fn is_end_of_moment(text: &[u8]) -> bool {
+    const FRACTION_DIGITS_MAX: usize = 9;
+    let mut rest = if has_shape(text, b":00") { &text[3..] } else { text };
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let (digits, after) = digits(fraction);
+        if digits.len() > FRACTION_DIGITS_MAX {
+            return false;
+        }
+        rest = after;
+    }
+    matches!(rest, [] | b"Z") || (rest.len() == 6 && (has_shape(rest, b"+00:00") || has_shape(rest, b"-00:00")))
+}
+
 /// Reads `text` up to `at`. What is neither white space nor replaced is copied in pieces as long as possible.
 struct Pass<'r, 't, 'o> {
     redactor: &'r Redactor,
     text: &'t str,
     at: usize,
+    /// Up to here all values are whole, whatever follows.
+    safe: usize,
     /// The text up to `copied`, redacted.
     out: &'o mut String,
     copied: usize,
     nesting: u8,
     redacted: Redacted,
+    seen: Seen<'t>,
 }
 
-impl<'t> Pass<'_, 't, '_> {
+impl<'r, 't, 'o> Pass<'r, 't, 'o> {
+    fn of(redactor: &'r Redactor, text: &'t str, out: &'o mut String, nesting: u8) -> Self {
+        Self { redactor, text, at: 0, safe: 0, out, copied: 0, nesting, redacted: Redacted::Clean, seen: Seen::new() }
+    }
+
     fn value(&mut self, depth: usize) -> Result<(), Broken> {
         self.skip_space();
         match self.peek() {
@@ -191,25 +259,33 @@ impl<'t> Pass<'_, 't, '_> {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => self.word(),
+        }?;
+        self.is_whole();
+        Ok(())
+    }
+
+    /// A value ends here, unless it is a number or a word that the end of the text has cut.
+    fn is_whole(&mut self) {
+        if self.at < self.text.len() {
+            self.safe = self.at;
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<(), Broken> {
-        let mut holds_secret = false;
+        let mut named = Named::default();
         self.members(b'}', |pass| {
-            let start = pass.at;
-            let is_sensitive = pass.name()?;
-            let name = pass.inside_quotes(start);
+            let role = pass.name()?;
             pass.skip_space();
             pass.expect(b':')?;
-            if is_sensitive || (holds_secret && VALUE_OF_NAME.contains(&name)) {
+            if role == Role::Sensitive || (role == Role::Value && named.is_secret(pass.redactor)) {
                 return pass.skip_for(MASK_JSON);
             }
-            let is_name = NAME_OF_VALUE.contains(&name);
             pass.skip_space();
             let start = pass.at;
             pass.value(depth)?;
-            holds_secret |= is_name && pass.is_sensitive_string(start);
+            if role == Role::Name && pass.text.as_bytes()[start] == b'"' {
+                named.push(pass.inside_quotes(start), pass.redactor);
+            }
             Ok(())
         })
     }
@@ -270,16 +346,27 @@ impl<'t> Pass<'_, 't, '_> {
         self.expect(close)
     }
 
-    /// Reads a name; answers whether its value must be masked.
-    fn name(&mut self) -> Result<bool, Broken> {
+    /// Reads a name; answers what it says about its value.
+    fn name(&mut self) -> Result<Role, Broken> {
         if self.peek() != Some(b'"') {
             return Err(Broken);
         }
         let start = self.at;
         let raw = self.raw_string()?;
+        if let Some(role) = self.seen.role(raw.text) {
+            return Ok(role);
+        }
         let name = raw.decode()?;
         // A name that holds a secret is no name: nobody knows what its value is.
-        Ok(self.redact_string(start, &raw, &name) || self.redactor.masks_field(&name))
+        if self.redact_string(start, &raw, &name) {
+            return Ok(Role::Sensitive);
+        }
+        let role = if self.redactor.masks_field(&name) { Role::Sensitive } else { Role::of(raw.text) };
+        // A name that has escapes was written anew, as the next one like it must be.
+        if raw.classes & class::ESCAPE == 0 {
+            self.seen.remember(raw.text, role);
+        }
+        Ok(role)
     }
 
     fn string(&mut self) -> Result<(), Broken> {
@@ -372,6 +459,7 @@ impl<'t> Pass<'_, 't, '_> {
             self.redacted = Redacted::Masked;
             self.replace(start, |out| out.push_str(instead));
         }
+        self.is_whole();
         Ok(())
     }
 

@@ -57,6 +57,9 @@ impl Redactor {
             return None;
         }
         let value = after_blanks(bytes, close + 2);
+        if matches!(bytes.get(value), Some(b'(' | b'[' | b'{')) {
+            return some_value(value..closing_bracket_of_literal(bytes, value));
+        }
         some_value(quoted_value(bytes, value).unwrap_or_else(|| value..bare_end(bytes, value, |byte| matches!(byte, b',' | b')' | b']'))))
     }
 
@@ -74,6 +77,33 @@ impl Redactor {
         let length = find(&bytes[start..], b"\n--").unwrap_or(bytes.len() - start);
         some_value(start..start + bytes[start..start + length].trim_ascii_end().len())
     }
+}
+
+/// Where the tuple, list or mapping of Python ends that begins at `opening`; brackets inside quotes do not count.
+fn closing_bracket_of_literal(text: &[u8], opening: usize) -> usize {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut is_escaped = false;
+    for (at, &byte) in text.iter().enumerate().skip(opening) {
+        match (quote, byte) {
+            (Some(_), b'\\') => {
+                is_escaped = !is_escaped;
+                continue;
+            }
+            (Some(open), _) if byte == open && !is_escaped => quote = None,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'(' | b'[' | b'{') => depth += 1,
+            (None, b')' | b']' | b'}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        is_escaped = false;
+    }
+    text.len()
 }
 
 fn some_value(value: Range<usize>) -> Option<Range<usize>> {

@@ -14,6 +14,7 @@ mod http;
 mod json;
 mod jwt;
 mod markup;
+mod members;
 mod names;
 mod pairs;
 mod password_hash;
@@ -22,8 +23,11 @@ mod percent;
 mod sieve;
 mod text;
 mod url;
+mod words;
 
 use std::borrow::Cow;
+
+pub(crate) use percent::decode_form;
 
 pub use detectors::{Detector, Detectors, UnknownDetector};
 use names::Names;
@@ -66,7 +70,7 @@ impl Redactor {
     /// Masks secrets in free text: what the detectors find, and the values of sensitive names in `name=value`, `name: value`,
     /// `--name value`, `<name>value</name>`, `("name", "value")` and the parts of a multipart form.
     ///
-    /// A colon after a bare word may be prose, so only one word after it is masked.
+    /// A colon after a bare word may be prose, so only one word after it is masked. A percent-encoded word is looked at decoded, too.
     #[must_use]
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         text::redact(self, text, Pairs::InProse)

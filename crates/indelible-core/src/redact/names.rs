@@ -312,6 +312,20 @@ mod tests {
         assert!(names.contains(&format!("{}_password", "é".repeat(1_000_000))));
         assert!(names.contains(&format!("{}password", "x".repeat(1_000_000))));
         assert!(!names.contains(&"a_".repeat(1_000_000)));
+        // Without the letter that the cut goes through it says something about a password.
+        let fact = format!("is_{}_password", "x".repeat(NAME_BYTES_MAX - 1 - "is__password".len()));
+        assert!(!names.contains(&format!("é{fact}")));
+        assert!(names.contains(&format!("é{}", &fact[1..])));
+    }
+
+    #[test]
+    fn endings_are_compared_only_where_the_last_letters_are_those_of_one() {
+        for word in ENDINGS {
+            assert!(ENDING_PAIRS.may_end(word.as_bytes()), "{word}");
+        }
+        for word in ["", "d", "email", "status", "name", "created", "price"] {
+            assert!(!ENDING_PAIRS.may_end(word.as_bytes()), "{word}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::credential::starts_with_ignoring_case;
-use super::{MASK, escape, percent};
+use super::{escape, percent};
 
 /// What the text is, which says how far a value after `name:` reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,15 @@ const ENCODED_AMPERSAND: &str = "%26";
 pub(super) struct Name<'t> {
     pub(super) text: Cow<'t, str>,
     pub(super) is_quoted: bool,
+    /// Whether its first letter may belong to an escape before it: in `'ana\npin: 1'` as Python prints it.
+    pub(super) follows_escape: bool,
+}
+
+impl Name<'_> {
+    /// The ways to read it.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
+        [Some(&*self.text), self.follows_escape.then(|| &self.text[1..])].into_iter().flatten()
+    }
 }
 
 /// The name in front of the separator at `at`.
@@ -35,7 +44,7 @@ pub(super) fn name_before(text: &str, at: usize) -> Option<Name<'_>> {
     if is_quote(last) {
         let close = floor + trim_backslashes(&bytes[floor..end - 1]).len();
         let open = floor + bytes[floor..close].iter().rposition(|&byte| byte == last)?;
-        return Some(Name { text: plain(&text[open + 1..close]), is_quoted: true });
+        return Some(Name { text: plain(&text[open + 1..close]), is_quoted: true, follows_escape: false });
     }
     let mut start = floor + bytes[floor..end].iter().rposition(|&byte| !is_name(byte)).map_or(0, |before| before + 1);
     while !text.is_char_boundary(start) {
@@ -44,7 +53,8 @@ pub(super) fn name_before(text: &str, at: usize) -> Option<Name<'_>> {
     if let Some(ampersand) = text[start..end].rfind(ENCODED_AMPERSAND) {
         start += ampersand + ENCODED_AMPERSAND.len();
     }
-    Some(Name { text: plain(&text[start..end]), is_quoted: false })
+    let follows_escape = start > 0 && matches!(bytes[start - 1..end], [b'\\', b'n' | b'r' | b't', ..]);
+    Some(Name { text: plain(&text[start..end]), is_quoted: false, follows_escape })
 }
 
 pub(super) fn is_quote(byte: u8) -> bool {
@@ -173,10 +183,6 @@ fn literal_prefix_length(text: &[u8]) -> usize {
 
 /// The end of the word at `start`, and of the credential after it where the word is its scheme.
 fn word_of_prose(text: &[u8], start: usize) -> usize {
-    // As data it was masked up to a comma or bracket, which must stay.
-    if text[start..].starts_with(MASK.as_bytes()) {
-        return start + MASK.len();
-    }
     if text.get(start).is_some_and(|&byte| ends_data(byte)) {
         return start;
     }

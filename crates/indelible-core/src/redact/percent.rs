@@ -2,6 +2,16 @@
 
 use std::borrow::Cow;
 
+/// Whether a text holds a `%XX`.
+pub(super) fn is_encoded(text: &str) -> bool {
+    text.bytes().enumerate().any(|(at, byte)| byte == b'%' && is_triple(&text.as_bytes()[at..]))
+}
+
+/// Whether bytes begin with a `%XX`.
+pub(super) fn is_triple(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
 /// Decodes `%XX`; what is no such triple stays. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
@@ -25,7 +35,7 @@ pub(super) fn decode(text: &str) -> Cow<'_, str> {
 }
 
 /// Decodes `%XX` and, as forms do, `+` to a space.
-pub(super) fn decode_form(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_form(text: &str) -> Cow<'_, str> {
     if text.contains('+') { Cow::Owned(decode(&text.replace('+', " ")).into_owned()) } else { decode(text) }
 }
 

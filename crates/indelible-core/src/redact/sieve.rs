@@ -54,7 +54,8 @@ impl Sieve {
     /// The sieve for names that are sensitive `anywhere` in a name, and for those that are as the `whole` name.
     pub(super) fn of<'a>(anywhere: impl Iterator<Item = &'a [u8]>, whole: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut sieve = Self { bits: vec![0; 1 << (SLOT_BITS - 6)].into() };
-        for name in anywhere {
+        // A name beyond ASCII can only be in one that is not sieved.
+        for name in anywhere.filter(|name| name.is_ascii()) {
             let letters = first_letters(name);
             sieve.insert_ending_in(Run::default(), &letters, LETTERS as usize - letters.len());
         }
@@ -90,5 +91,38 @@ impl Sieve {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sieve<'a>(anywhere: &[&'a str], whole: &[&'a str]) -> Sieve {
+        Sieve::of(anywhere.iter().map(|name| name.as_bytes()), whole.iter().map(|name| name.as_bytes()))
+    }
+
+    #[test]
+    fn names_that_hold_a_listed_one_get_through() {
+        let sieve = sieve(&["password", "pin", "otp"], &["access", "pw"]);
+        for name in ["password", "userPASSWORD2", "p_a-s.s", "pin", "x_pin", "atm_pin_code", "Otp", "access", "pw", "größe"] {
+            assert!(sieve.may_hold_listed(name.as_bytes()), "{name}");
+        }
+    }
+
+    /// It is allowed to let more through, and would be of no use if it did.
+    #[test]
+    fn other_names_are_turned_away() {
+        let sieve = sieve(&["password", "pin", "otp"], &["access", "pw"]);
+        for name in
+            ["", "42", "id", "email", "address", "price", "created_at", "description", "spelling", "note", "points", "success", "status"]
+        {
+            assert!(!sieve.may_hold_listed(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_beyond_ascii_open_it_for_no_other() {
+        assert!(!sieve(&["名前"], &[]).may_hold_listed(b"email"));
     }
 }

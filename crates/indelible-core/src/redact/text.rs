@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::detectors::Detector;
 use super::pairs::{Pairs, Separator, name_before, value_after};
-use super::{MASK, Redactor, api_token, card, credential, jwt, password_hash, pem, url};
+use super::{MASK, Redactor, api_token, card, credential, jwt, password_hash, pem, percent, url, words};
 
 /// What may stand at a byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,17 +58,26 @@ pub(super) const fn is_trigger(byte: u8) -> bool {
     !matches!(TRIGGERS[byte as usize], Trigger::Nothing)
 }
 
-/// Shortest text with a secret at a long trigger, in bytes: an option with its value (`--token x`); cards are longer.
-pub(super) const LONG_SECRET_BYTES_MIN: usize = 11;
+/// Shortest secret at a digit, a `J` or a dash but for options (`--pin 1`), in bytes: a card; tokens and keys are longer.
+pub(super) const LONG_SECRET_BYTES_MIN: usize = card::CARD_DIGITS_MIN;
 
-/// Whether only long secrets can be recognised at this byte.
-pub(super) const fn is_long_trigger(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'J' | b'-')
-}
-
-/// Whether only tokens and stored passwords can be recognised at this byte, which are longer still.
-pub(super) const fn is_token_trigger(byte: u8) -> bool {
-    matches!(byte, b'_' | b'A' | b'G' | b'$')
+/// Whether a closer look at the triggers could find anything. A quick pass that turns away prose with dates, numbers and dashes in it.
+///
+/// Each arm is what [`Scan::look`] cannot do without at such a byte.
+fn may_hold_secret(text: &[u8]) -> bool {
+    let mut digits = 0;
+    text.iter().enumerate().any(|(at, &byte)| match TRIGGERS[usize::from(byte)] {
+        Trigger::Nothing => false,
+        Trigger::Digit => {
+            digits += 1;
+            digits == card::CARD_DIGITS_MIN
+        }
+        Trigger::Token => at > 0 && text[at - 1] == b'y',
+        Trigger::Scheme => credential::may_begin_scheme(&text[at + 1..]),
+        Trigger::Dash => text.get(at + 1) == Some(&b'-') || api_token::may_be_prefix(text, at),
+        Trigger::Prefix => api_token::may_be_prefix(text, at),
+        Trigger::Colon | Trigger::Equals | Trigger::Percent | Trigger::Tag | Trigger::Bracket | Trigger::Dollar => true,
+    })
 }
 
 /// How often a text is looked at while there is something to mask.
@@ -79,19 +88,44 @@ const PASSES_MAX: usize = 4;
 /// A mask can join what stood apart: once a key with blanks in it is gone, the URL around it may have a password. So what has
 /// been masked is looked at again, until nothing is found.
 pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
+    if !may_hold_secret(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
+    repeated(text, |text| {
+        let Scanned { masked, is_encoded } = scan(redactor, text, pairs);
+        // Only what is still there can be encoded.
+        masked.or_else(|| if is_encoded { words::redact(redactor, text, pairs) } else { None })
+    })
+}
+
+/// The same for text that is decoded already, or will be: it is taken as it stands.
+pub(super) fn redact_literally<'t>(redactor: &Redactor, text: &'t str) -> Cow<'t, str> {
+    repeated(text, |text| scan(redactor, text, Pairs::InProse).masked)
+}
+
+fn repeated(text: &str, mask: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for _ in 0..PASSES_MAX {
-        let Some(masked) = redact_once(redactor, &text, pairs) else { break };
+        let Some(masked) = mask(&text) else { break };
         text = Cow::Owned(masked);
     }
     text
 }
 
-/// `None`: there is nothing to mask.
-fn redact_once(redactor: &Redactor, text: &str, pairs: Pairs) -> Option<String> {
-    let mut scan = Scan { redactor, text, pairs, out: String::new(), copied: 0, no_token_before: 0, password: 0..0 };
+/// What one look at a text found.
+pub(super) struct Scanned {
+    /// The text without its secrets; `None`: there is nothing to mask.
+    pub(super) masked: Option<String>,
+    /// Whether bytes of it are percent-encoded.
+    pub(super) is_encoded: bool,
+}
+
+/// Looks at a text once, as it stands.
+pub(super) fn scan(redactor: &Redactor, text: &str, pairs: Pairs) -> Scanned {
+    let mut scan = Scan { redactor, text, pairs, out: String::new(), copied: 0, no_token_before: 0, password: 0..0, is_encoded: false };
     scan.run(0, text.len());
-    scan.finish()
+    let is_encoded = scan.is_encoded;
+    Scanned { masked: scan.finish(), is_encoded }
 }
 
 struct Scan<'r, 't> {
@@ -105,6 +139,8 @@ struct Scan<'r, 't> {
     no_token_before: usize,
     /// The password of the URL that the scan is in.
     password: Range<usize>,
+    /// Whether a percent-encoded byte was seen.
+    is_encoded: bool,
 }
 
 impl Scan<'_, '_> {
@@ -127,7 +163,10 @@ impl Scan<'_, '_> {
             Trigger::Dash => self.dash(at),
             Trigger::Colon => self.colon(at),
             Trigger::Equals => self.redactor.part(self.text, at).or_else(|| self.pair(at)),
-            Trigger::Percent => self.pair(at),
+            Trigger::Percent => {
+                self.is_encoded |= percent::is_triple(&self.text.as_bytes()[at..]);
+                self.pair(at)
+            }
             Trigger::Tag => self.redactor.element(self.text, at),
             Trigger::Bracket => self.redactor.second_of_pair(self.text, at),
             Trigger::Prefix => self.api_token(at),
@@ -198,7 +237,7 @@ impl Scan<'_, '_> {
     fn pair(&self, at: usize) -> Option<Range<usize>> {
         let separator = Separator::at(self.text.as_bytes(), at)?;
         let name = name_before(self.text, at)?;
-        if !self.redactor.masks_field(&name.text) {
+        if !name.readings().any(|name| self.redactor.masks_field(name)) {
             return None;
         }
         let is_prose = separator == Separator::Colon && !name.is_quoted && self.pairs == Pairs::InProse;
@@ -208,7 +247,12 @@ impl Scan<'_, '_> {
     /// Masks a secret that was recognised at `at`, and before it what stands between: the headers of a part, a name in quotes.
     fn mask_beyond(&mut self, at: usize, secret: Range<usize>) -> usize {
         self.run(at + 1, secret.start);
-        self.mask(secret.start.max(self.copied)..secret.end.max(self.copied))
+        if secret.start < self.copied {
+            // The last mask before it reaches into it.
+            self.copied = self.copied.max(secret.end);
+            return self.copied;
+        }
+        self.mask(secret)
     }
 
     /// Replaces a secret; returns where it ends.
