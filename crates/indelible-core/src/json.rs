@@ -92,13 +92,33 @@ fn push_escaped(out: &mut String, text: &str, at: usize) {
         out.push_str(&text[clean_from..at]);
         push_escape(out, text.as_bytes()[at]);
         clean_from = at + 1;
-        special = next_special(text.as_bytes(), clean_from);
+        special = near_special(text.as_bytes(), clean_from);
     }
     out.push_str(&text[clean_from..]);
 }
 
+static SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        special[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    special
+};
+
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    SPECIAL[usize::from(byte)]
+}
+
+/// As [`next_special`], for text in which one was found already: in JSON inside of JSON the next quote is near.
+fn near_special(bytes: &[u8], from: usize) -> Option<usize> {
+    const NEAR_BYTES: usize = 24;
+    let near = bytes.len().min(from + NEAR_BYTES);
+    match bytes[from..near].iter().position(|&byte| is_special(byte)) {
+        Some(offset) => Some(from + offset),
+        None => next_special(bytes, near),
+    }
 }
 
 /// Where the next byte that needs an escape is. Eight bytes are looked at in one step, since most texts have none.

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod body;
 mod checkpoint;
 mod diff;
 mod event;
@@ -31,13 +32,15 @@ pub mod query;
 #[cfg(feature = "signing")]
 mod receipt;
 mod redact;
+mod sql;
 mod time;
 
+pub use body::{Body, body_json, not_captured};
 pub use checkpoint::{BatchNote, Checkpoint, CheckpointError, Origin, SealNote, StateDigest};
 pub use diff::diff;
 pub use event::{
-    Action, Actor, ActorType, Changes, EVENT_BYTES_MIN, EncodedActor, EncodedSource, ErrorInfo, Event, FieldName, Kind, Outcome, Request,
-    Resource, Source, Stamp,
+    Action, Actor, ActorType, Changes, Code, EVENT_BYTES_MIN, EncodedActor, EncodedSource, ErrorInfo, Event, FieldName, Kind, Outcome,
+    Request, Resource, Source, Stamp,
 };
 pub use file_system::FileSystem;
 pub use frame::{
@@ -54,8 +57,9 @@ pub use merkle::{
 #[cfg(feature = "signing")]
 pub use note::{KeyError, SigningKey, VerifierKey};
 pub use note::{Note, NoteError};
-pub use policy::{Level, Policy, PolicyError, Rule};
+pub use policy::{Level, Policy, PolicyError, Rule, User, Visit};
 #[cfg(feature = "signing")]
 pub use receipt::{Disclosed, Receipt, ReceiptError};
 pub use redact::{Detector, Detectors, MASK, Redactor, UnknownDetector};
+pub use sql::{SqlSummary, SqlVerb, SqlWrite};
 pub use time::{Timestamp, TimestampError};

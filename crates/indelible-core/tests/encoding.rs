@@ -1,7 +1,7 @@
 //! The body: one encoding, valid JSON, never over its limit, identity always there.
 
 use indelible_core::{
-    Actor, ActorType, EVENT_BYTES_MIN, ErrorInfo, Event, EventId, Json, Kind, Outcome, Request, Resource, Source, Stamp, Timestamp,
+    Actor, ActorType, Code, EVENT_BYTES_MIN, ErrorInfo, Event, EventId, Json, Kind, Outcome, Request, Resource, Source, Stamp, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -47,9 +47,21 @@ fn a_change_has_the_members_of_the_format_in_their_order() {
 }
 
 #[test]
+fn the_place_in_the_code_stands_within_the_source_whatever_was_cut() {
+    let mut event = Event::new(Kind::Action, "invoice.approve");
+    event.code = Some(Code { file: "clinic/views.py".into(), line: 17, function: "admit".into() });
+    event.meta = Some(Json::string(&"m".repeat(30_000)));
+    for limit in [262_144, EVENT_BYTES_MIN] {
+        let source = &encode(&event, limit).1["source"];
+        assert_eq!(source["code"], json!({"file": "clinic/views.py", "line": 17, "function": "admit"}));
+        assert_eq!(source["service"], json!("clinic"));
+    }
+}
+
+#[test]
 fn a_success_carries_no_error() {
     let mut event = Event::new(Kind::Action, "invoice.approve");
-    event.error = Some(ErrorInfo { r#type: "ValueError".into(), message: "no".into() });
+    event.error = Some(ErrorInfo { r#type: "ValueError".into(), message: "no".into(), place: None });
     assert_eq!(encode(&event, 262_144).1.get("error"), None);
     event.outcome = Outcome::Failure;
     assert_eq!(encode(&event, 262_144).1["error"], json!({"type": "ValueError", "message": "no"}));
@@ -98,7 +110,7 @@ proptest! {
         actor.on_behalf_of = Some(Box::new(actor.clone()));
         let mut event = Event::new(Kind::Action, "report.export");
         event.outcome = Outcome::Failure;
-        event.error = Some(ErrorInfo { r#type: next().unwrap_or_default(), message: next().unwrap_or_default() });
+        event.error = Some(ErrorInfo { r#type: next().unwrap_or_default(), message: next().unwrap_or_default(), place: Some(next().unwrap_or_default()) });
         event.actor = actor.into();
         event.resource = Some(Resource { r#type: next().unwrap_or_default(), id: next(), label: next(), related: vec![Resource::new("a.B", "1"); 400] });
         event.request = Some(Request { id: next(), route: next(), path: next(), query: next(), client_ip: next(), user_agent: next(), ..Request::default() });

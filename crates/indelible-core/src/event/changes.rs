@@ -169,6 +169,19 @@ impl Changes {
         }
     }
 
+    /// Puts other text in place of the same changes: as many, in the same order, as the JSON array `text`, whose brackets are left off here.
+    ///
+    /// The caller knows it to be that. A key that is awaited is awaited still, unless its change reads otherwise now.
+    pub fn replace(&mut self, text: &str) {
+        let element = self.pending_key.map(|at| {
+            let end = at + KEY_PENDING.len();
+            let start = self.elements[..at].rfind("{\"field\":").unwrap_or(at);
+            self.elements[start..end].to_owned()
+        });
+        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).clone_into(&mut self.elements);
+        self.pending_key = element.and_then(|element| Some(self.elements.find(&element)? + element.len() - KEY_PENDING.len()));
+    }
+
     /// Adds a many-to-many change. `exact: false` lists the ids that were asked for, some of which may have been there before.
     pub fn push_m2m(&mut self, field: &str, added: &[Json], removed: &[Json], exact: bool) {
         let exact = if exact { "true" } else { "false" };
@@ -218,5 +231,17 @@ mod tests {
         changes.set_key("17");
         changes.set_key("18");
         assert_eq!(changes.to_json().as_str(), r#"[{"field":"id","new":17},{"field":"name","new":null}]"#);
+    }
+
+    #[test]
+    fn a_key_is_awaited_in_changes_that_were_put_in_place_of_others() {
+        let mut changes = Changes::default();
+        changes.push_created(&FieldName::new("name".to_owned()), |out| out.push_str("\"Ana\""));
+        changes.push_pending_key("id");
+        changes.replace(r#"[{"field":"name","new":"[masked]"},{"field":"id","new":null}]"#);
+        changes.set_key("17");
+        assert_eq!(changes.to_json().as_str(), r#"[{"field":"name","new":"[masked]"},{"field":"id","new":17}]"#);
+        changes.replace("[1,[2]]");
+        assert_eq!(changes.to_json().as_str(), "[1,[2]]");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Actor, ActorType, Event, Outcome, Request, Resource, Source};
+use super::{Actor, ActorType, Code, Event, Outcome, Request, Resource, Source};
 use crate::id::EventId;
 use crate::json::{ArrayWriter, Json, ObjectWriter, push_string, push_timestamp, push_u64};
 use crate::time::Timestamp;
@@ -55,6 +55,12 @@ impl EncodedActor {
     pub(super) fn unresolved() -> Self {
         static UNRESOLVED: LazyLock<EncodedActor> = LazyLock::new(|| Actor::new(ActorType::Unresolved).into());
         UNRESOLVED.clone()
+    }
+
+    /// The JSON of the actor, as every event of it has it.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0.1
     }
 
     pub(super) fn size_hint(&self) -> usize {
@@ -121,6 +127,7 @@ impl Encoder {
             let mut object = ObjectWriter::begin(body.member("error"));
             self.identity(&mut object, "type", &error.r#type);
             self.text(10, &mut object, "message", &error.message);
+            self.optional_identity(&mut object, "place", error.place.as_deref());
             object.end();
         }
         push_timestamp(body.member("occurred_at"), event.occurred_at.unwrap_or(stamp.recorded_at));
@@ -148,10 +155,14 @@ impl Encoder {
         if let Some(meta) = &event.meta {
             self.json(4, &mut body, "meta", meta);
         }
+        let out = body.member("source");
         if self.cut == 0 {
-            body.member("source").push_str(&source.text);
+            out.push_str(&source.text);
         } else {
-            self.source(&source.source, body.member("source"));
+            self.source(&source.source, out);
+        }
+        if let Some(code) = &event.code {
+            self.code(code, out);
         }
         if !event.notes.is_empty() {
             self.identities(body.member("notes"), &event.notes);
@@ -227,10 +238,18 @@ impl Encoder {
         if let Some(user_agent) = &request.user_agent {
             self.text(9, &mut object, "user_agent", user_agent);
         }
-        for (class, name, value) in [(3, "headers", &request.headers), (2, "body", &request.body), (1, "response", &request.response)] {
+        for (class, name, value) in [
+            (3, "headers", &request.headers),
+            (2, "body", &request.body),
+            (3, "response_headers", &request.response_headers),
+            (1, "response", &request.response),
+        ] {
             if let Some(value) = value {
                 self.json(class, &mut object, name, value);
             }
+        }
+        if let Some(bytes) = request.response_bytes {
+            push_u64(object.member("response_bytes"), bytes);
         }
         object.end();
     }
@@ -247,6 +266,18 @@ impl Encoder {
         push_u64(object.member("process"), u64::from(source.process));
         self.identity(&mut object, "process_kind", &source.process_kind);
         object.end();
+    }
+
+    /// Adds the place in the code to the source that stands at the end of `out`.
+    fn code(&self, code: &Code, out: &mut String) {
+        out.pop();
+        out.push_str(",\"code\":");
+        let mut object = ObjectWriter::begin(out);
+        self.identity(&mut object, "file", &code.file);
+        push_u64(object.member("line"), u64::from(code.line));
+        self.identity(&mut object, "function", &code.function);
+        object.end();
+        out.push('}');
     }
 
     /// Writes a payload of this class (1 is given up first), or what stands in its place.
@@ -311,15 +342,19 @@ pub(crate) fn write_marker(out: &mut String, length: usize, digest: &[u8]) {
     let mut marker = ObjectWriter::begin(out);
     marker.boolean("truncated", true);
     marker.integer("bytes", length as u64);
-    let hex = marker.member("sha256");
-    hex.push('"');
-    for byte in digest {
+    write_hex(marker.member("sha256"), digest);
+    marker.end();
+}
+
+/// Appends a JSON string of hexadecimal digits.
+pub(crate) fn write_hex(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
-            hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+            out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
         }
     }
-    hex.push('"');
-    marker.end();
+    out.push('"');
 }
 
 /// The longest beginning of `text` whose JSON string, with an ellipsis, has at most [`IDENTITY_BYTES_MAX`] bytes.

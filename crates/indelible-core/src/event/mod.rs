@@ -12,8 +12,8 @@ mod resource;
 pub use action::Action;
 pub use actor::{Actor, ActorType};
 pub use changes::{Changes, FieldName};
-pub(crate) use encode::write_marker;
 pub use encode::{EVENT_BYTES_MIN, EncodedActor, EncodedSource, Stamp};
+pub(crate) use encode::{write_hex, write_marker};
 pub use request::Request;
 pub use resource::Resource;
 
@@ -89,12 +89,14 @@ names! {
 }
 
 /// What went wrong, beside an outcome that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ErrorInfo {
     /// Name of the exception or error type.
     pub r#type: String,
     /// Its message, redacted.
     pub message: String,
+    /// Where in the application it was raised: `file:line:function`.
+    pub place: Option<String>,
 }
 
 /// Who observed the event: the service and process that recorded it.
@@ -112,6 +114,17 @@ pub struct Source {
     pub process: u32,
     /// `web`, `worker`, `beat` or `command`.
     pub process_kind: String,
+}
+
+/// Where in the application's code an event was caused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// File name.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: u32,
+    /// Function.
+    pub function: String,
 }
 
 /// One event before it is stamped and encoded.
@@ -145,6 +158,8 @@ pub struct Event {
     pub tenant: Option<String>,
     /// A JSON object of the application's own making.
     pub meta: Option<Json>,
+    /// Which line of the application caused it; encoded within `source`.
+    pub code: Option<Code>,
     /// What recording could not do for this event.
     pub notes: Vec<String>,
     /// Whether it concerns data declared sensitive. Not encoded: it decides what is kept of a transaction that was rolled back.
@@ -176,6 +191,7 @@ impl Event {
             reason: None,
             tenant: None,
             meta: None,
+            code: None,
             notes: Vec::new(),
             sensitive: false,
         }
@@ -207,6 +223,21 @@ impl Event {
         self.meta = Some(Json::from_text(text));
     }
 
+    /// This event as the one that stands for `change` too: what it says itself wins, what it leaves open is as the change had it.
+    #[must_use]
+    pub fn superseding(mut self, change: Self) -> Self {
+        if self.changes.is_empty() {
+            self.changes = change.changes;
+        }
+        if let (Some(own), Some(known)) = (&mut self.resource, change.resource) {
+            own.label = own.label.take().or(known.label);
+        }
+        self.occurred_at = change.occurred_at.or(self.occurred_at);
+        self.reason = self.reason.or(change.reason);
+        self.sensitive |= change.sensitive;
+        self
+    }
+
     /// How many bytes this event needs encoded, without the source: never too little by more than the names of its members.
     ///
     /// What bounds on held events count.
@@ -219,7 +250,8 @@ impl Event {
             + self.meta.as_ref().map_or(0, Json::len)
             + self.request.as_ref().map_or(0, Request::size_hint)
             + self.resource.as_ref().map_or(0, Resource::size_hint)
-            + self.error.as_ref().map_or(0, |error| encoded_len(&error.r#type) + encoded_len(&error.message))
+            + self.code.as_ref().map_or(0, |code| encoded_len(&code.file) + encoded_len(&code.function))
+            + self.error.as_ref().map_or(0, |error| encoded_len(&error.r#type) + encoded_len(&error.message) + texts([&error.place]))
             + texts([&self.trace_id, &self.span_id, &self.reason, &self.tenant])
             + self.notes.iter().map(|note| encoded_len(note)).sum::<usize>()
     }

@@ -31,6 +31,10 @@ pub struct Request {
     pub body: Option<Json>,
     /// Body of the response, redacted.
     pub response: Option<Json>,
+    /// A JSON object of the response's headers, redacted.
+    pub response_headers: Option<Json>,
+    /// Length of the response's body as far as it was handed to the server, in bytes.
+    pub response_bytes: Option<u64>,
 }
 
 impl Request {
@@ -43,6 +47,6 @@ impl Request {
     pub(super) fn size_hint(&self) -> usize {
         let json = |json: &Option<Json>| json.as_ref().map_or(0, Json::len);
         let fields = [&self.id, &self.method, &self.route, &self.path, &self.query, &self.client_ip, &self.user_agent];
-        super::texts(fields) + json(&self.headers) + json(&self.body) + json(&self.response)
+        super::texts(fields) + json(&self.headers) + json(&self.body) + json(&self.response) + json(&self.response_headers)
     }
 }

@@ -143,8 +143,8 @@ pub(super) enum Takes {
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// The words of `is:`. `masked`: a value of it was masked. `gap`: the agent reports that events are missing (`audit.gap`,
-/// `audit.loss`). `truncated`: it lost payload to its size limit.
-const IS: &[&str] = &["masked", "gap", "truncated"];
+/// `audit.loss`). `truncated`: it lost payload to its size limit. `erased`: its body was erased.
+const IS: &[&str] = &["masked", "gap", "truncated", "erased"];
 
 /// The words of `has:`. `diff`: changes. `error`: an error beside the outcome. `body`: the body of the request or of its
 /// response. `notes`: what recording could not do.
