@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indelible_core::EVENT_BYTES_MIN;
 
+use crate::capture::Capture;
+
 /// An INTENT is one frame of at most 64 MiB. The bound counts events without their source, which has at most 788 bytes more than the bound
 /// charges for each of at most 49,152 events.
 const TRANSACTION_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -113,6 +115,8 @@ pub struct Config {
     pub keep_rolled_back: KeepRolledBack,
     /// Bounds.
     pub limits: Limits,
+    /// Where events go instead of the journal: no file is made. For tests of the application.
+    pub capture: Option<Capture>,
 }
 
 impl Config {
@@ -129,6 +133,7 @@ impl Config {
             on_failure: OnFailure::default(),
             keep_rolled_back: KeepRolledBack::default(),
             limits: Limits::default(),
+            capture: None,
         }
     }
 }

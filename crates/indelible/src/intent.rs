@@ -2,6 +2,7 @@
 
 use indelible_core::{Event, Evidence, Frame, IntentId, Item, Json, Outcome, Resolution, Stamp};
 
+use crate::capture::Fate;
 use crate::clock;
 use crate::config::OnFailure;
 use crate::error::Error;
@@ -27,10 +28,12 @@ pub struct Intent {
     /// As announced: a commit may complete them, a rollback keeps those that the policy wants.
     events: Vec<Event>,
     journaled: bool,
+    /// Numbers of the events in the capture, where there is one.
+    captured: Vec<u64>,
 }
 
 impl Intent {
-    pub(crate) fn journal(recorder: &Recorder, alias: &str, events: Vec<Event>) -> Result<Self, Refused> {
+    pub(crate) fn journal(recorder: &Recorder, alias: &str, events: Vec<Event>, captured: Vec<u64>) -> Result<Self, Refused> {
         let at = clock::now();
         let mut intent = Self {
             recorder: recorder.clone(),
@@ -39,7 +42,12 @@ impl Intent {
             stamps: events.iter().map(|_| Stamp { id: clock::event_id(at), recorded_at: at }).collect(),
             events: Vec::new(),
             journaled: false,
+            captured,
         };
+        if recorder.capture().is_some() {
+            intent.events = events;
+            return Ok(intent);
+        }
         let appended = intent.bodies(events.iter().map(Some)).and_then(|bodies| {
             let items = items(&intent.stamps, &bodies);
             let frame = Frame::Intent { intent: intent.id, evidence: Evidence::Ack, alias: short(alias), items };
@@ -62,7 +70,15 @@ impl Intent {
     /// An intent without events, of which nothing is journaled.
     pub(crate) fn nothing(recorder: &Recorder) -> Self {
         let id = clock::intent_id(clock::now());
-        Self { recorder: recorder.clone(), process: std::process::id(), id, stamps: Vec::new(), events: Vec::new(), journaled: false }
+        Self {
+            recorder: recorder.clone(),
+            process: std::process::id(),
+            id,
+            stamps: Vec::new(),
+            events: Vec::new(),
+            journaled: false,
+            captured: Vec::new(),
+        }
     }
 
     /// How many events it announces.
@@ -80,7 +96,7 @@ impl Intent {
     /// What its events will be called while nothing else is known of them.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
-        if self.journaled { Recorded::Held } else { Recorded::Lost }
+        if self.journaled || !self.captured.is_empty() { Recorded::Held } else { Recorded::Lost }
     }
 
     /// Says that the write was committed and the events are as announced.
@@ -120,8 +136,18 @@ impl Intent {
         }
     }
 
+    /// Says nothing, because nobody can: the same as dropping it.
+    pub fn unknown(self) {
+        if let Some(capture) = self.recorder.capture() {
+            capture.settle(&self.captured, Fate::InDoubt);
+        }
+    }
+
     /// A failure is not reported: without an OUTCOME the agent asks for evidence or flags the events as in doubt.
     fn tell<'a>(self, resolution: Resolution, events: impl IntoIterator<Item = Option<&'a Event>>) {
+        if self.recorder.capture().is_some() {
+            return self.tell_capture(resolution, events);
+        }
         // A forked child inherits intents that are its parent's to resolve.
         if !self.journaled || self.process != std::process::id() {
             return;
@@ -131,6 +157,18 @@ impl Intent {
             self.recorder.append_frame(&Frame::Outcome { intent: self.id, resolution, items }, false)
         });
         drop(told);
+    }
+
+    fn tell_capture<'a>(self, resolution: Resolution, events: impl IntoIterator<Item = Option<&'a Event>>) {
+        let Some(capture) = self.recorder.capture() else { return };
+        let fate = if resolution == Resolution::Committed { Fate::Committed } else { Fate::RolledBack };
+        capture.settle(&self.captured, fate);
+        for ((event, stamp), &number) in events.into_iter().zip(&self.stamps).zip(&self.captured) {
+            match event {
+                Some(event) => capture.replace(number, self.recorder.captured_body(event, stamp)),
+                None => capture.settle(&[number], Fate::RolledBack),
+            }
+        }
     }
 
     fn bodies<'a>(&self, events: impl Iterator<Item = Option<&'a Event>>) -> Result<Vec<String>, Error> {

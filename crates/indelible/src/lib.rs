@@ -23,14 +23,17 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod capture;
 mod clock;
 mod config;
 mod error;
 mod intent;
 mod journal;
 mod recorder;
+mod told;
 mod transaction;
 
+pub use capture::{Capture, Captured, Fate};
 pub use config::{Config, Durability, KeepRolledBack, Limits, OnFailure};
 pub use error::Error;
 pub use indelible_core::*;

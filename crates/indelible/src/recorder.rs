@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use indelible_core::{EncodedSource, Event, Frame, Item, Source, Stamp};
+use indelible_core::{EncodedSource, Event, EventId, Frame, Item, Source, Stamp, StreamId};
 
+use crate::capture::{Capture, Fate};
 use crate::clock;
 use crate::config::{Config, KeepRolledBack, OnFailure, is_service_name};
 use crate::error::Error;
 use crate::intent::{Intent, Refused};
 use crate::journal::{Journal, JournalHealth, Position, Settings};
+use crate::told;
 use crate::transaction::Transaction;
 
 /// What became of an event that was given to the recorder.
@@ -64,7 +66,8 @@ impl Process {
             process: id,
             process_kind: config.process_kind.clone(),
         };
-        Ok(Self { id, source: EncodedSource::new(source), journal: Journal::open(settings)?, child: OnceLock::new() })
+        let journal = if config.capture.is_some() { Journal::nowhere(settings) } else { Journal::open(settings)? };
+        Ok(Self { id, source: EncodedSource::new(source), journal, child: OnceLock::new() })
     }
 
     fn last(&self) -> &Self {
@@ -101,7 +104,29 @@ impl Recorder {
     ///
     /// Waits as long as [`OnFailure`] says, then counts the loss; never fails and never panics.
     pub fn record(&self, event: Event) -> Recorded {
-        let stamp = self.stamp();
+        if let Some(capture) = self.capture() {
+            return self.capture_event(capture, &event);
+        }
+        self.record_stamped(event, self.stamp())
+    }
+
+    /// Journals one event under an identifier that is made of what happened, unless this host has it already; then the answer is `None`.
+    ///
+    /// For what may be told twice, such as the end of a task whose message was delivered again. `happened_at_ms` (Unix time) and `digest`
+    /// make the identifier: the same for the same thing, wherever it is told. The last 32,768 identifiers of the service or more are
+    /// remembered in `journal/SERVICE/told`, for all its processes. Where that file cannot be used in time, the event is recorded: what
+    /// reads the trail knows events by their identifiers.
+    pub fn record_once(&self, event: Event, happened_at_ms: u64, digest: [u8; 10]) -> Option<Recorded> {
+        if let Some(capture) = self.capture() {
+            return Some(self.capture_event(capture, &event));
+        }
+        let id = EventId::from_parts(happened_at_ms, digest);
+        let stamp = Stamp { id, recorded_at: clock::now() };
+        let config = &self.shared.config;
+        told::once(&config.data_dir.join("journal").join(&config.service), id, || self.record_stamped(event, stamp))
+    }
+
+    fn record_stamped(&self, event: Event, stamp: Stamp) -> Recorded {
         let recorded = with_scratch(|body| {
             let process = self.process()?;
             event.encode_from(&stamp, &process.source, self.shared.config.limits.event_bytes, body);
@@ -164,6 +189,23 @@ impl Recorder {
     pub(crate) fn stamp(&self) -> Stamp {
         let recorded_at = clock::now();
         Stamp { id: clock::event_id(recorded_at), recorded_at }
+    }
+
+    pub(crate) fn capture(&self) -> Option<&Capture> {
+        self.shared.config.capture.as_ref()
+    }
+
+    fn capture_event(&self, capture: &Capture, event: &Event) -> Recorded {
+        let number = capture.keep(Fate::Recorded, self.captured_body(event, &self.stamp()));
+        Recorded::At(Position { stream: StreamId::from_bytes([0; 16]), sequence: number + 1 })
+    }
+
+    /// The body as it would be written.
+    pub(crate) fn captured_body(&self, event: &Event, stamp: &Stamp) -> String {
+        let mut body = String::new();
+        // A process that captures opens no file, so it has always started.
+        let _ = self.encode(event, stamp, &mut body);
+        body
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -2,6 +2,7 @@
 
 use indelible_core::{Event, Json};
 
+use crate::capture::Fate;
 use crate::clock;
 use crate::intent::{Intent, Refused, record_aborted};
 use crate::recorder::{Recorded, Recorder};
@@ -17,9 +18,15 @@ pub struct Transaction {
     alias: String,
     process: u32,
     held: Vec<Event>,
+    /// Places in `held` of events that take the place of an earlier one, with its place, in the order in which they came.
+    superseding: Vec<(usize, Option<usize>)>,
     bytes: usize,
     folds: Vec<Fold>,
     savepoints: Vec<Savepoint>,
+    /// Numbers of the events in the capture, where there is one.
+    captured: Vec<u64>,
+    /// Of each pair of events that a capture shows as one: place of the later, place and number of the earlier.
+    superseded: Vec<(usize, usize, u64)>,
 }
 
 /// Where a savepoint began.
@@ -27,6 +34,7 @@ struct Savepoint {
     name: String,
     held: usize,
     folds: Vec<(u64, usize)>,
+    captured: usize,
 }
 
 /// Events beyond the bounds, counted by what they did to which type.
@@ -39,7 +47,18 @@ struct Fold {
 impl Transaction {
     pub(crate) fn new(recorder: Recorder, alias: &str) -> Self {
         let process = std::process::id();
-        Self { recorder, alias: alias.to_owned(), process, held: Vec::new(), bytes: 0, folds: Vec::new(), savepoints: Vec::new() }
+        Self {
+            recorder,
+            alias: alias.to_owned(),
+            process,
+            held: Vec::new(),
+            superseding: Vec::new(),
+            bytes: 0,
+            folds: Vec::new(),
+            savepoints: Vec::new(),
+            captured: Vec::new(),
+            superseded: Vec::new(),
+        }
     }
 
     /// Holds one event until COMMIT.
@@ -48,6 +67,10 @@ impl Transaction {
     pub fn record(&mut self, mut event: Event) -> Recorded {
         self.forget_parents_events();
         event.occurred_at.get_or_insert_with(clock::now);
+        if let Some(capture) = self.recorder.capture() {
+            let body = self.recorder.captured_body(&event, &self.recorder.stamp());
+            self.captured.push(capture.keep(Fate::Pending, body));
+        }
         let limits = &self.recorder.config().limits;
         let size = event.size_hint();
         if self.held.len() < limits.transaction_events && self.bytes + size <= limits.transaction_bytes {
@@ -59,6 +82,68 @@ impl Transaction {
         Recorded::Held
     }
 
+    /// Holds an event that says more about a change than its writer could, in the place of the newest held change of the same resource.
+    ///
+    /// The two become one when the transaction ends: the changes of the earlier, everything else of this one. A savepoint that is rolled
+    /// back in between takes this one along and leaves the earlier as it was. Without such a change, or beyond the bounds, it is held
+    /// like any other.
+    pub fn supersede(&mut self, event: Event) -> Recorded {
+        self.forget_parents_events();
+        let earlier = self.newest_change_of(&event);
+        let at = self.held.len();
+        let recorded = self.record(event);
+        if self.held.len() > at {
+            self.superseding.push((at, earlier));
+            if let Some(earlier) = earlier {
+                self.supersede_captured(at, earlier);
+            }
+        }
+        recorded
+    }
+
+    /// Shows whoever looks at a capture the two as the one that they will be.
+    fn supersede_captured(&mut self, later: usize, earlier: usize) {
+        let Some(capture) = self.recorder.capture() else { return };
+        // With folded events the places differ; then both are shown.
+        if self.captured.len() == self.held.len() {
+            let merged = self.held[later].clone().superseding(self.held[earlier].clone());
+            capture.replace(self.captured[later], self.recorder.captured_body(&merged, &self.recorder.stamp()));
+            capture.settle(&[self.captured[earlier]], Fate::RolledBack);
+            self.superseded.push((later, earlier, std::mem::replace(&mut self.captured[earlier], u64::MAX)));
+        }
+    }
+
+    /// Shows the earlier events again whose later ones are rolled back.
+    fn restore_captured(&mut self, kept: usize) {
+        while let Some((_, earlier, number)) = self.superseded.pop_if(|&mut (later, ..)| later >= kept) {
+            self.captured[earlier] = number;
+            self.settle(&[number], Fate::Pending);
+        }
+    }
+
+    /// The newest held change of the same resource that came from the write itself and speaks for itself yet.
+    fn newest_change_of(&self, event: &Event) -> Option<usize> {
+        let resource = event.resource.as_ref()?;
+        resource.id.as_ref()?;
+        let is_free = |at: usize| self.superseding.iter().all(|&(later, earlier)| later != at && earlier != Some(at));
+        let is_same = |held: &Event| {
+            held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id) && !held.changes.is_empty()
+        };
+        (0..self.held.len()).rev().find(|&at| is_same(&self.held[at]) && is_free(at))
+    }
+
+    /// Makes one of each pair, in the place of the earlier.
+    fn merge(&mut self) {
+        let mut merged: Vec<Option<Event>> = std::mem::take(&mut self.held).into_iter().map(Some).collect();
+        for (later, earlier) in self.superseding.drain(..) {
+            let Some(earlier) = earlier else { continue };
+            if let (Some(event), Some(change)) = (merged[later].take(), merged[earlier].take()) {
+                merged[earlier] = Some(event.superseding(change));
+            }
+        }
+        self.held = merged.into_iter().flatten().collect();
+    }
+
     /// Makes room for exactly this many events: most writes outside of a transaction are one row.
     pub(crate) fn reserve(&mut self, events: usize) {
         self.held.reserve_exact(events.min(self.recorder.config().limits.transaction_events));
@@ -67,7 +152,8 @@ impl Transaction {
     /// How many events are held; folded ones count once.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.held.len() + self.folds.len()
+        let merged = self.superseding.iter().filter(|(_, earlier)| earlier.is_some()).count();
+        self.held.len() + self.folds.len() - merged
     }
 
     /// Whether nothing is held.
@@ -80,7 +166,7 @@ impl Transaction {
     pub fn savepoint(&mut self, name: &str) {
         self.forget_parents_events();
         let folds = self.folds.iter().map(|fold| (fold.count, fold.ids.len())).collect();
-        self.savepoints.push(Savepoint { name: name.to_owned(), held: self.held.len(), folds });
+        self.savepoints.push(Savepoint { name: name.to_owned(), held: self.held.len(), folds, captured: self.captured.len() });
     }
 
     /// Closes a savepoint scope and keeps its events: RELEASE SAVEPOINT.
@@ -95,14 +181,18 @@ impl Transaction {
         self.forget_parents_events();
         let Some(at) = self.find(name) else { return };
         self.savepoints.truncate(at + 1);
+        self.restore_captured(self.savepoints[at].held);
         let savepoint = &self.savepoints[at];
         let taken_back = self.held.split_off(savepoint.held);
+        self.superseding.retain(|&(later, _)| later < savepoint.held);
+        let uncaptured = self.captured.split_off(savepoint.captured);
         self.folds.truncate(savepoint.folds.len());
         for (fold, &(count, ids)) in self.folds.iter_mut().zip(&savepoint.folds) {
             fold.count = count;
             fold.ids.truncate(ids);
         }
         self.bytes = self.held.iter().map(Event::size_hint).sum();
+        self.settle(&uncaptured, Fate::RolledBack);
         self.keep_aborted(taken_back);
     }
 
@@ -113,17 +203,26 @@ impl Transaction {
     pub fn prepare(&mut self) -> Result<Option<Intent>, Refused> {
         self.forget_parents_events();
         let events = self.take();
+        let captured = std::mem::take(&mut self.captured);
         if events.is_empty() {
             return Ok(None);
         }
-        Intent::journal(&self.recorder, &self.alias, events).map(Some)
+        Intent::journal(&self.recorder, &self.alias, events, captured).map(Some)
     }
 
     /// Drops what is held: ROLLBACK. What the policy keeps is recorded with outcome `aborted`.
     pub fn rollback(&mut self) {
         self.forget_parents_events();
         let events = self.take();
+        let captured = std::mem::take(&mut self.captured);
+        self.settle(&captured, Fate::RolledBack);
         self.keep_aborted(events);
+    }
+
+    fn settle(&self, captured: &[u64], fate: Fate) {
+        if let Some(capture) = self.recorder.capture() {
+            capture.settle(captured, fate);
+        }
     }
 
     fn keep_aborted(&self, events: Vec<Event>) {
@@ -152,7 +251,11 @@ impl Transaction {
 
     fn take(&mut self) -> Vec<Event> {
         self.savepoints.clear();
+        self.superseded.clear();
         self.bytes = 0;
+        if !self.superseding.is_empty() {
+            self.merge();
+        }
         let mut events = std::mem::take(&mut self.held);
         events.extend(self.folds.drain(..).map(Fold::into_event));
         events
@@ -163,6 +266,7 @@ impl Transaction {
         if self.process != process {
             self.process = process;
             self.take();
+            self.captured.clear();
         }
     }
 }

@@ -210,3 +210,32 @@ proptest! {
         prop_assert_eq!(held, rows.iter().map(usize::to_string).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_is_said_about_a_change_takes_its_place_and_a_savepoint_takes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let mut transaction = recorder.transaction("default");
+    let written = |id: &str| {
+        let mut event = change("patient.update", id);
+        event.changes.push_values("name", Some("1"), Some("2"));
+        event
+    };
+    transaction.record(written("1"));
+    transaction.record(written("2"));
+    transaction.savepoint("s");
+    transaction.supersede(change("patient.discharge", "1"));
+    assert_eq!(transaction.len(), 2);
+    transaction.rollback_to("s");
+    transaction.supersede(change("patient.admit", "2"));
+    // Nothing is left to stand for: these stand for themselves.
+    transaction.supersede(change("patient.greet", "2"));
+    transaction.supersede(change("patient.greet", "3"));
+    assert_eq!(transaction.len(), 4);
+    transaction.prepare().unwrap().expect("events are held").committed();
+    let frames = read_only_stream(folder.path());
+    let Read::Intent(_, _, bodies) = &frames[0] else { panic!("{frames:?}") };
+    let with_changes: Vec<_> = bodies.iter().map(|body| (body["action"].as_str().unwrap(), body.get("changes").is_some())).collect();
+    let expected = [("patient.update", true), ("patient.admit", true), ("patient.greet", false), ("patient.greet", false)];
+    assert_eq!(with_changes, expected);
+}

@@ -92,7 +92,16 @@ impl Journal {
     fn open_with(settings: Settings, files: Arc<dyn Files>) -> Result<Self, Error> {
         let service_folder = stream::create_service_folder(&settings.data_dir, &settings.service)?;
         network::refuse(&settings.data_dir)?;
-        Ok(Self {
+        Ok(Self::unopened(settings, service_folder, files))
+    }
+
+    /// A journal that nothing is appended to, for a process whose events are captured. Makes no folder.
+    pub(crate) fn nowhere(settings: Settings) -> Self {
+        Self::unopened(settings, PathBuf::new(), Arc::new(SystemFiles))
+    }
+
+    fn unopened(settings: Settings, service_folder: PathBuf, files: Arc<dyn Files>) -> Self {
+        Self {
             settings,
             service_folder,
             files,
@@ -100,7 +109,7 @@ impl Journal {
             group: GroupSync::default(),
             failures: Mutex::new(Failures::default()),
             lock: Mutex::new(None),
-        })
+        }
     }
 
     /// Appends one frame, trying for up to `patience`, and then waits as long for the disk where the frame has to be `synced`.
