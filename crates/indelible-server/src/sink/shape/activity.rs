@@ -2,7 +2,10 @@
 //! those records have no key for goes into `extra`.
 
 mod extra;
-mod query;
+mod feed;
+mod older;
+mod outbound;
+pub(super) mod query;
 
 use std::borrow::Cow;
 
@@ -10,6 +13,9 @@ use indelible_core::{MASK, ObjectWriter, push_f64, push_string};
 use serde_json::value::RawValue;
 
 use self::extra::extra;
+pub(super) use self::feed::feed;
+pub(super) use self::older::{first, nested};
+pub(super) use self::outbound::{http, sftp};
 use super::body::{Body, Change, text_of};
 use crate::sink::Record;
 
@@ -20,19 +26,9 @@ const USER_INFO: [&str; 7] = ["title", "email", "first_name", "middle_name", "la
 pub(super) fn model(record: &Record, body: &Body<'_>, out: &mut String) {
     let changes = body.changes();
     let (event, id) = (event_type(body, &changes), instance_id(body, &changes));
-    let model = body.resource.as_ref().map_or("", |resource| last_part(&resource.r#type));
-    // Nobody who counts what happened may count what did not.
-    let named = if body.outcome == "success" { event.to_string() } else { format!("{event}_{}", body.outcome.to_uppercase()) };
-    let message = match event.as_ref() {
-        "BULK_UPDATE" => format!("{named} event by {model}"),
-        "M2M" => format!("{named} {} event by {model} (id: {id})", extra::m2m_action(&changes)),
-        _ => format!("{named} event by {model} (id: {id})"),
-    };
     let mut line = ObjectWriter::begin(out);
-    head(&mut line, body, "AUDIT", "audit.model", &message, "audit");
-    line.string("model", model);
-    line.string("event_type", &named);
-    line.string("instance_id", &id);
+    head(&mut line, body, "AUDIT", "audit.model", &message(body, &changes), "audit");
+    change_of(&mut line, body, &changes);
     instance_repr(line.member("instance_repr"), &event, &id, &changes);
     request_id(&mut line, body);
     user(&mut line, body);
@@ -40,16 +36,37 @@ pub(super) fn model(record: &Record, body: &Body<'_>, out: &mut String) {
     line.end();
 }
 
+/// What happened to which row; nobody who counts what happened may count what did not.
+fn named(body: &Body<'_>, event: &str) -> String {
+    if body.outcome == "success" { event.to_owned() } else { format!("{event}_{}", body.outcome.to_uppercase()) }
+}
+
+fn message(body: &Body<'_>, changes: &[Change<'_>]) -> String {
+    let (event, id, model) = (event_type(body, changes), instance_id(body, changes), model_name(body));
+    let named = named(body, &event);
+    match event.as_ref() {
+        "BULK_UPDATE" => format!("{named} event by {model}"),
+        "M2M" => format!("{named} {} event by {model} (id: {id})", extra::m2m_action(changes)),
+        _ => format!("{named} event by {model} (id: {id})"),
+    }
+}
+
+fn change_of(line: &mut ObjectWriter<'_>, body: &Body<'_>, changes: &[Change<'_>]) {
+    line.string("model", model_name(body));
+    line.string("event_type", &named(body, &event_type(body, changes)));
+    line.string("instance_id", &instance_id(body, changes));
+}
+
+fn model_name<'b>(body: &'b Body<'_>) -> &'b str {
+    body.resource.as_ref().map_or("", |resource| last_part(&resource.r#type))
+}
+
 /// A request record (J4).
 pub(super) fn request(record: &Record, body: &Body<'_>, out: &mut String) {
-    let (message, request_type) = match body.kind.as_ref() {
-        "outbound" => ("Audit External Service", "external"),
-        _ => ("Audit Internal Request", "internal"),
-    };
     let mut line = ObjectWriter::begin(out);
-    head(&mut line, body, "API", "audit.request", message, "api");
+    head(&mut line, body, "API", "audit.request", "Audit Internal Request", "api");
     line.string("service_name", &body.source.service);
-    line.string("request_type", request_type);
+    line.string("request_type", "internal");
     // Which of http and https it was, an event does not say.
     line.string("protocol", "");
     request_id(&mut line, body);
@@ -59,28 +76,15 @@ pub(super) fn request(record: &Record, body: &Body<'_>, out: &mut String) {
         Some(error) => line.string("error_message", &error),
         None => line.member("error_message").push_str("null"),
     }
-    match body.request.as_ref().and_then(|request| request.duration_us) {
-        Some(micros) => push_f64(line.member("execution_time"), micros as f64 / 1e6),
-        None => line.member("execution_time").push_str("null"),
-    }
+    execution_time(&mut line, body);
     extra(line.member("extra"), record, body, &[]);
     line.end();
 }
 
 /// An application record (J7).
 pub(super) fn application(record: &Record, body: &Body<'_>, out: &mut String) {
-    let level = match body.outcome.as_ref() {
-        "success" => "INFO",
-        "failure" => "ERROR",
-        _ => "WARNING",
-    };
-    let log_type = match body.source.process_kind.as_ref() {
-        "worker" => "celeryworker",
-        "beat" => "celerybeat",
-        _ => "app",
-    };
     let mut line = ObjectWriter::begin(out);
-    head(&mut line, body, level, &body.source.service, &body.action, log_type);
+    head(&mut line, body, level(body), &body.source.service, &body.action, log_type(body));
     callsite(&mut line, body);
     if let Some(id) = body.request.as_ref().and_then(|request| request.id.as_deref()) {
         line.string("request_id", id);
@@ -94,18 +98,45 @@ pub(super) fn application(record: &Record, body: &Body<'_>, out: &mut String) {
 
 /// A login record (J8).
 pub(super) fn login(record: &Record, body: &Body<'_>, out: &mut String) {
-    let verb = last_part(&body.action);
-    let event = if verb == "login_failed" { "login" } else { verb };
     let mut line = ObjectWriter::begin(out);
     head(&mut line, body, "LOGIN", "audit.login", &body.action, "login");
     callsite(&mut line, body);
-    request_id(&mut line, body);
-    user(&mut line, body);
-    line.string("event", event);
-    line.boolean("success", body.outcome == "success");
-    line.string("error", &error_text(body).unwrap_or_default());
+    attempt(&mut line, body);
     extra(line.member("extra"), record, body, &body.changes());
     line.end();
+}
+
+/// Who tried to log in or out, and how it ended.
+fn attempt(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    let verb = last_part(&body.action);
+    request_id(line, body);
+    user(line, body);
+    line.string("event", if verb == "login_failed" { "login" } else { verb });
+    line.boolean("success", body.outcome == "success");
+    line.string("error", &error_text(body).unwrap_or_default());
+}
+
+fn level(body: &Body<'_>) -> &'static str {
+    match body.outcome.as_ref() {
+        "success" => "INFO",
+        "failure" => "ERROR",
+        _ => "WARNING",
+    }
+}
+
+fn log_type(body: &Body<'_>) -> &'static str {
+    match body.source.process_kind.as_ref() {
+        "worker" => "celeryworker",
+        "beat" => "celerybeat",
+        _ => "app",
+    }
+}
+
+fn execution_time(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    match body.request.as_ref().and_then(|request| request.duration_us) {
+        Some(micros) => push_f64(line.member("execution_time"), micros as f64 / 1e6),
+        None => line.member("execution_time").push_str("null"),
+    }
 }
 
 fn head(line: &mut ObjectWriter<'_>, body: &Body<'_>, level: &str, name: &str, message: &str, log_type: &str) {
@@ -134,8 +165,8 @@ fn callsite(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
 
 /// Id and empty facts of a user; of everybody else nothing, as without a user there.
 fn user(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    line.string("user_id", body.user_id().unwrap_or_default());
     let is_user = body.actor.r#type == "user";
-    line.string("user_id", body.actor.id.as_deref().filter(|_| is_user).unwrap_or_default());
     let mut info = ObjectWriter::begin(line.member("user_info"));
     USER_INFO.iter().filter(|_| is_user).for_each(|fact| info.string(fact, ""));
     info.end();
@@ -159,7 +190,7 @@ fn exchange(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
 }
 
 /// Their words for what happened to a row; another verb of ours stands in capitals.
-fn event_type<'a>(body: &Body<'_>, changes: &[Change<'_>]) -> Cow<'a, str> {
+pub(super) fn event_type<'a>(body: &Body<'_>, changes: &[Change<'_>]) -> Cow<'a, str> {
     let is_bulk = changes.first().is_some_and(|change| change.count.is_some() || change.ids.is_some());
     let is_m2m = !changes.is_empty() && changes.iter().all(|change| change.added.is_some() || change.removed.is_some());
     match (last_part(&body.action), is_bulk) {
@@ -173,7 +204,7 @@ fn event_type<'a>(body: &Body<'_>, changes: &[Change<'_>]) -> Cow<'a, str> {
 }
 
 /// The id of the row; of a statement over many rows that of the first.
-fn instance_id(body: &Body<'_>, changes: &[Change<'_>]) -> String {
+pub(super) fn instance_id(body: &Body<'_>, changes: &[Change<'_>]) -> String {
     let own = body.resource.as_ref().and_then(|resource| resource.id.as_deref()).map(str::to_owned);
     own.or_else(|| plain(changes.first()?.ids.as_ref()?.first()?).into()).unwrap_or_default()
 }
@@ -196,18 +227,18 @@ fn instance_repr(out: &mut String, event: &str, id: &str, changes: &[Change<'_>]
     object.end();
 }
 
-fn error_text(body: &Body<'_>) -> Option<String> {
+pub(super) fn error_text(body: &Body<'_>) -> Option<String> {
     let error = body.error.as_ref()?;
     let parts: Vec<_> = [text_of(error.r#type), text_of(error.message)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
     Some(parts.join(": "))
 }
 
-fn last_part(name: &str) -> &str {
+pub(super) fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
 /// A value as text: a string without its quotes, everything else as it is.
-fn plain(raw: &RawValue) -> String {
+pub(super) fn plain(raw: &RawValue) -> String {
     text_of(Some(raw)).unwrap_or_else(|| raw.get().to_owned())
 }
 
@@ -217,7 +248,7 @@ fn optional(object: &mut ObjectWriter<'_>, name: &'static str, value: Option<&Ra
     }
 }
 
-fn strings(out: &mut String, values: &[&RawValue]) {
+pub(super) fn strings(out: &mut String, values: &[&RawValue]) {
     let mut array = indelible_core::ArrayWriter::begin(out);
     values.iter().for_each(|value| push_string(array.element(), &plain(value)));
     array.end();

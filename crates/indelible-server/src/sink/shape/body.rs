@@ -1,6 +1,7 @@
 //! The members of an event that shapes need. What limits cut away stands there as another JSON value, so payloads are kept raw.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,9 +23,9 @@ pub(super) struct Body<'a> {
     #[serde(borrow, default)]
     pub(super) error: Option<ErrorInfo<'a>>,
     #[serde(borrow, default)]
-    pub(super) actor: Actor<'a>,
+    pub(super) actor: Party<'a>,
     #[serde(borrow, default)]
-    pub(super) resource: Option<Resource<'a>>,
+    pub(super) resource: Option<Party<'a>>,
     #[serde(borrow, default)]
     pub(super) changes: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -49,24 +50,19 @@ pub(super) struct ErrorInfo<'a> {
     pub(super) message: Option<&'a RawValue>,
 }
 
+/// An actor or a resource; `auth` and `session` are an actor's.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Actor<'a> {
+pub(super) struct Party<'a> {
     #[serde(borrow, default)]
     pub(super) r#type: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(super) label: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Resource<'a> {
     #[serde(borrow, default)]
-    pub(super) r#type: Cow<'a, str>,
+    pub(super) auth: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub(super) label: Option<&'a RawValue>,
+    pub(super) session: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -108,7 +104,7 @@ pub(super) struct Source<'a> {
 }
 
 /// Where in the application the event was recorded.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Code<'a> {
     #[serde(borrow, default)]
     pub(super) file: Cow<'a, str>,
@@ -146,10 +142,25 @@ impl<'a> Body<'a> {
         Ok(Self { text, ..body })
     }
 
+    /// Members of `meta`; none where there is none or where limits cut it away.
+    pub(super) fn meta(&self) -> BTreeMap<Cow<'a, str>, &'a RawValue> {
+        members(self.meta)
+    }
+
+    /// The id of an actor that is a user; nothing of everybody else.
+    pub(super) fn user_id(&self) -> Option<&str> {
+        self.actor.id.as_deref().filter(|_| self.actor.r#type == "user")
+    }
+
     /// The changes; none where there are none or where limits cut them away.
     pub(super) fn changes(&self) -> Vec<Change<'a>> {
         self.changes.and_then(|changes| serde_json::from_str(changes.get()).ok()).unwrap_or_default()
     }
+}
+
+/// The members of a raw value that is an object; none of anything else.
+pub(super) fn members<'a>(raw: Option<&'a RawValue>) -> BTreeMap<Cow<'a, str>, &'a RawValue> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 /// The text that a raw value is; nothing where it is something else.

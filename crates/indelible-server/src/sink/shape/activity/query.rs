@@ -2,7 +2,7 @@
 
 use indelible_core::ObjectWriter;
 
-pub(super) fn push(query: &str, out: &mut String) {
+pub(in super::super) fn push(query: &str, out: &mut String) {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in query.split('&').filter(|part| !part.is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
