@@ -21,6 +21,8 @@ mod ingest;
 mod journal;
 mod keys;
 mod metrics;
+mod ranges;
+mod retention;
 pub mod search;
 mod sink;
 mod trail;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,7 +22,7 @@ use std::thread;
 use dump::{copy_folder, dump, fast_folder, files_of};
 use files::{fill, trail_files};
 use indelible::{Actor, Event, Json, Kind, Resource};
-use indelible_server::{DataDir, Reader, Report, Trust, verify};
+use indelible_server::{DataDir, Order, Reader, Report, StoredLeaf, Trust, verify};
 use seed::{Seed, eventually};
 use tempfile::TempDir;
 
@@ -148,17 +149,38 @@ fn report(name: &str, flips: usize, counts: &Counts) -> String {
     text
 }
 
-/// A trail of 300 events in two sealed files, a closed one and the open one, with a pending intent, whose agent has stopped in order.
+/// Erases what actor 3 did, as far as it is sealed.
+const RULE: &str = "[[retention]]\nname = \"three\"\nmatch = \"actor:3 action:visit.update\"\ndays = 0\n";
+
+/// A trail of 300 events in two sealed files, a closed one and the open one, with a pending intent, whose agent has stopped in order. Bodies
+/// of the first file were erased.
 fn stopped() -> Seed {
     let seed = Seed::empty();
     let mut numbers = 0..EVENTS;
-    let rounds = [100, 80, 70, 50].map(|count| numbers.by_ref().take(count).map(event).collect()).to_vec();
+    let rounds: Vec<Vec<Event>> = [100, 80, 70, 50].map(|count| numbers.by_ref().take(count).map(event).collect()).to_vec();
     assert!(numbers.is_empty());
     seed.leave_in_doubt("clinic", vec![event(EVENTS)]);
-    fill(&seed, rounds);
+    let (first, others) = rounds.split_first().unwrap();
+    seed.record("clinic", first.clone());
+    seed.ingest_in_files_of(100);
+    fs::write(seed.path().join("config.toml"), RULE).unwrap();
+    let run = seed.indelible(&["retention", "run", "--yes"]);
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(erased(&seed), 14, "numbers from 3 to 94, each seventh");
+    fill(&seed, others.to_vec());
     fs::write(seed.path().join("config.toml"), "# Nothing differs from the defaults.\n").unwrap();
     assert_eq!(trail_files(seed.path()).len(), 4);
     seed
+}
+
+fn erased(seed: &Seed) -> usize {
+    let mut count = 0;
+    let each = |leaf: StoredLeaf| {
+        count += usize::from(leaf.is_erased());
+        ControlFlow::Continue(())
+    };
+    Reader::open(&seed.dir()).unwrap().records(0..u64::MAX, Order::OldestFirst, each).unwrap();
+    count
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn run(
                 sealing.wake();
                 Duration::ZERO
             }
-            Ok(step) if idle.is_over(&step) && sealing.is_done() => break,
+            Ok(step) if idle.is_over(&step) && sealing.is_done() && status.retention().is_none_or(|retention| retention.is_idle()) => break,
             Ok(step) if step.worked || step.is_behind => Duration::ZERO,
             Ok(_) => POLL_INTERVAL,
             Err(error) => match mend(&mut ingester, error, messages, status)? {
@@ -114,7 +114,7 @@ impl IdleTime {
 
 /// Waits for messages and does what they ask; `false` when told to stop.
 fn hear(messages: &Receiver<Message>, wait: Duration, ingester: &mut Ingester) -> Result<bool, IngestError> {
-    let (mut events, mut replies) = (Vec::new(), Vec::new());
+    let (mut events, mut replies, mut closing) = (Vec::new(), Vec::new(), Vec::new());
     let mut next = messages.recv_timeout(wait);
     let goes_on = loop {
         match next {
@@ -122,6 +122,7 @@ fn hear(messages: &Receiver<Message>, wait: Duration, ingester: &mut Ingester) -
                 events.push(*event);
                 replies.push(reply);
             }
+            Ok(Message::CloseFile(reply)) => closing.push(reply),
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break false,
             Err(RecvTimeoutError::Timeout) => break true,
         }
@@ -132,6 +133,12 @@ fn hear(messages: &Receiver<Message>, wait: Duration, ingester: &mut Ingester) -
         // Whoever asked may have gone.
         for reply in replies {
             let _ = reply.send(());
+        }
+    }
+    if !closing.is_empty() {
+        let is_closed = ingester.roll_over_now()?;
+        for reply in closing {
+            let _ = reply.send(is_closed);
         }
     }
     Ok(goes_on)
@@ -163,7 +170,7 @@ fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, 
     loop {
         // Events that are asked for now cannot be recorded: dropping their reply says so.
         match messages.recv_timeout(wait) {
-            Ok(Message::Record(..)) => continue,
+            Ok(Message::Record(..) | Message::CloseFile(_)) => continue,
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {}
         }

@@ -28,6 +28,7 @@ use crate::data_dir::{DataDir, create_private_dir, open_lock};
 use crate::http;
 use crate::ingest::{Deadlines, IngestError, Ingester, Settings};
 use crate::metrics::Metrics;
+use crate::retention::Retention;
 use crate::sink::Sinks;
 
 /// Where the agent listens unless it is told otherwise; when the port is taken, on a free one.
@@ -157,6 +158,8 @@ fn run(
     let (ended, has_ended) = oneshot::channel();
     let sinks = Sinks::start(&options.dir, options.config.sinks(), Arc::new(status.metrics().signed()));
     status.set_sinks(sinks.map_err(AgentError::Serve)?);
+    let rules = options.config.rules().to_vec();
+    status.set_retention(Retention::new(rules, options.config.digest().map(str::to_owned), ingester.key()));
     let changed = Recorded::change(&options.dir, &options.config);
     let (until_idle, shared) = (options.until_idle, Arc::clone(status));
     let sealing = Sealing::start(ingester.key(), Arc::clone(status)).map_err(AgentError::Serve)?;
@@ -170,6 +173,9 @@ fn run(
     let ingesting = ingesting.map_err(AgentError::Serve)?;
     let served = answer(listener, Arc::clone(status), has_ended);
     status.stop();
+    if let Some(retention) = status.retention() {
+        retention.end();
+    }
     let ingested = ingesting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     status.stop_sinks();
     ingested?;
@@ -200,7 +206,11 @@ fn answer(listener: TcpListener, status: Arc<Status>, has_ended: oneshot::Receiv
 }
 
 /// Takes the directory for this process, for as long as the file is open.
-fn lock(dir: &DataDir) -> Result<File, AgentError> {
+///
+/// # Errors
+/// - [`AgentError::Running`]: another process has it.
+/// - [`AgentError::File`], [`AgentError::NetworkFileSystem`]: it cannot be locked.
+pub(crate) fn lock(dir: &DataDir) -> Result<File, AgentError> {
     let failed = |error| AgentError::File { path: dir.agent_lock(), error };
     create_private_dir(dir.root()).map_err(failed)?;
     refuse_network(dir)?;

@@ -1,7 +1,7 @@
 //! What the thread that answers and the one that ingests tell each other.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -9,6 +9,7 @@ use crate::data_dir::DataDir;
 use crate::http::Sessions;
 use crate::ingest::OwnEvent;
 use crate::metrics::Metrics;
+use crate::retention::Retention;
 use crate::sink::Sinks;
 
 /// The most events that wait to be recorded on behalf of readers.
@@ -19,6 +20,8 @@ const EVENTS_WAITING_MAX: usize = 256;
 pub(super) enum Message {
     /// Record this, and answer when it is signed.
     Record(Box<OwnEvent>, oneshot::Sender<()>),
+    /// Begin the next file of the trail, and answer whether that was possible.
+    CloseFile(oneshot::Sender<bool>),
     /// End in order.
     Stop,
 }
@@ -39,6 +42,7 @@ pub struct Status {
     seal_trouble: Mutex<Option<String>>,
     messages: SyncSender<Message>,
     sinks: OnceLock<Sinks>,
+    retention: OnceLock<Arc<Retention>>,
 }
 
 impl Status {
@@ -46,7 +50,10 @@ impl Status {
         let (messages, receiver) = sync_channel(EVENTS_WAITING_MAX);
         let sessions = Sessions::default();
         let (trouble, seal_trouble) = (Mutex::new(None), Mutex::new(None));
-        (Self { dir, token, metrics, sessions, trouble, seal_trouble, messages, sinks: OnceLock::new() }, receiver)
+        (
+            Self { dir, token, metrics, sessions, trouble, seal_trouble, messages, sinks: OnceLock::new(), retention: OnceLock::new() },
+            receiver,
+        )
     }
 
     /// The data directory.
@@ -83,6 +90,16 @@ impl Status {
         }
     }
 
+    /// Retention; nothing before it is set up.
+    pub(crate) fn retention(&self) -> Option<&Arc<Retention>> {
+        self.retention.get()
+    }
+
+    pub(super) fn set_retention(&self, retention: Retention) {
+        // An agent has one.
+        let _ = self.retention.set(Arc::new(retention));
+    }
+
     /// Who may see pages.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
@@ -116,6 +133,26 @@ impl Status {
         let (recorded, is_recorded) = oneshot::channel();
         self.messages.try_send(Message::Record(Box::new(event), recorded)).map_err(|_| NotRecorded)?;
         is_recorded.await.map_err(|_| NotRecorded)
+    }
+
+    /// The same for a thread that may wait.
+    ///
+    /// # Errors
+    /// As [`Status::record`].
+    pub(crate) fn record_blocking(&self, event: OwnEvent) -> Result<(), NotRecorded> {
+        let (recorded, is_recorded) = oneshot::channel();
+        self.messages.try_send(Message::Record(Box::new(event), recorded)).map_err(|_| NotRecorded)?;
+        is_recorded.blocking_recv().map_err(|_| NotRecorded)
+    }
+
+    /// Closes the open file of the trail and begins the next one; `false` where a reader still needs it.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]: the agent is ending or cannot write.
+    pub(crate) fn close_file(&self) -> Result<bool, NotRecorded> {
+        let (closed, is_closed) = oneshot::channel();
+        self.messages.try_send(Message::CloseFile(closed)).map_err(|_| NotRecorded)?;
+        is_closed.blocking_recv().map_err(|_| NotRecorded)
     }
 
     /// Asks the thread that ingests to end. It ends by itself when it has ended already.

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::search::Hit;
+
 /// The parts of a body that are shown. What is missing, or is no event at all, is shown as missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -53,6 +55,11 @@ impl Body {
     /// Reads a body; bytes that are no event give an empty one.
     pub(crate) fn parse(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// The body of a record; one that was erased is shown as that and nothing else.
+    pub(crate) fn of(hit: &Hit) -> Self {
+        if hit.erased { Self { action: Some("erased".to_owned()), ..Self::default() } } else { Self::parse(&hit.body) }
     }
 
     /// Who did it, in a few words.

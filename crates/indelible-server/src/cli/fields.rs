@@ -105,7 +105,7 @@ impl Columns {
     /// What a record has in these fields.
     pub(crate) fn of<'a>(&'a self, hit: &Hit) -> Chosen<'a> {
         let json: Value = serde_json::from_slice(&hit.body).unwrap_or_default();
-        let body = Body::parse(&hit.body);
+        let body = Body::of(hit);
         Chosen { columns: self, values: self.0.iter().map(|column| column.value(hit, &body, &json)).collect() }
     }
 }
@@ -185,6 +185,7 @@ mod tests {
             verdict: "recorded".to_owned(),
             received_at: indelible_core::Timestamp::from_micros(0),
             body: body.as_bytes().to_vec(),
+            erased: false,
         }
     }
 

@@ -5,6 +5,7 @@
 mod actor;
 mod body;
 mod checkpoint;
+mod client;
 mod config;
 mod doctor;
 mod failure;
@@ -15,6 +16,7 @@ mod output;
 mod reading;
 mod reads;
 mod receipt;
+mod retention;
 mod search;
 mod serve;
 mod show;
@@ -81,6 +83,7 @@ enum Command {
     Doctor(doctor::Args),
     Config(config::Args),
     Sink(sink::Args),
+    Retention(retention::Args),
     Version(version::Args),
 }
 
@@ -102,6 +105,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(&args, globals),
             Self::Config(args) => config::run(&args, globals),
             Self::Sink(args) => sink::run(&args, globals),
+            Self::Retention(args) => retention::run(&args, globals),
             Self::Version(args) => version::run(&args, globals),
         }
     }

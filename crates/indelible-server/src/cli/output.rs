@@ -169,7 +169,7 @@ fn time_heading(zone: &TimeZone) -> String {
 }
 
 fn cells(hit: &Hit, zone: &TimeZone) -> [String; 7] {
-    let body = Body::parse(&hit.body);
+    let body = Body::of(hit);
     let service = body.source.as_ref().and_then(|source| source.service.as_deref());
     [
         happened(&body, hit, zone),
@@ -222,7 +222,7 @@ const CSV_HEADER: [&str; 13] = [
 ];
 
 fn csv_cells(hit: &Hit) -> [String; 13] {
-    let body = Body::parse(&hit.body);
+    let body = Body::of(hit);
     let resource = if body.resource.is_some() { body.resource() } else { String::new() };
     let actor = body.actor.unwrap_or_default();
     let text = Option::unwrap_or_default;

@@ -9,6 +9,7 @@ use super::output::{Format, Output, Table, happened};
 use super::reading::Reading;
 use super::{Exit, Failure, Globals, reads};
 use crate::http::Read;
+use crate::retention::Purge;
 use crate::search::{Check, Document, Hit, StoredRecord, Wanted, find, zone_name};
 use crate::verify::receipt;
 
@@ -78,8 +79,10 @@ impl Args {
 
 fn write_for_people(output: &mut Output, record: &StoredRecord, check: &Check, diff: Option<Diff>) -> std::io::Result<()> {
     let StoredRecord { hit, .. } = record;
-    let body = Body::parse(&hit.body);
-    output.heading(&body.sentence())?;
+    let body = Body::of(hit);
+    let erased = record.purge.as_ref().map_or_else(|| "by nothing that the trail names".to_owned(), Purge::sentence);
+    let erased = hit.erased.then(|| format!("erased {erased}"));
+    output.heading(erased.as_ref().unwrap_or(&body.sentence()))?;
     write_changes(output, &body.changes(), diff)?;
     output.text("")?;
     for (name, value) in facts(hit, &body, &TimeZone::system()).into_iter().chain(leaf_facts(hit, check)) {

@@ -1,21 +1,14 @@
 //! `indelible sink`: how the sinks of the running agent are, and commands to them.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::client::Agent;
 use super::output::escaped;
 use super::{Exit, Failure, Format, Globals};
-use crate::agent::Announced;
-use crate::data_dir::DataDir;
 use crate::http::SinkOrder;
 use crate::sink::{DeadLetter, Health};
-
-/// Longest wait for the agent; it answers sooner.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Show the sinks of the running agent, test them, pause, resume and replay them
 #[derive(Debug, clap::Args)]
@@ -67,16 +60,16 @@ enum Command {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> Result<Exit, Failure> {
-    let agent = Agent::of(&globals.data_dir()?)?;
+    let agent = Agent::of(&globals.data_dir()?, "sinks belong to the agent: start it with `indelible serve`")?;
     let format = globals.format();
     match &args.command {
         Command::List { strict } => list(&agent, *strict, format),
-        Command::Test { name } => agent.order(name, "test", None, false, format),
-        Command::Pause { name } => agent.order(name, "pause", None, false, format),
-        Command::Resume { name } => agent.order(name, "resume", None, false, format),
-        Command::Replay { name, from, dry_run } => agent.order(name, "replay", Some(*from), *dry_run, format),
-        Command::Dead { name, replay: true, dry_run, .. } => agent.order(name, "replay-dead", None, *dry_run, format),
-        Command::Dead { name, discard: true, dry_run, .. } => agent.order(name, "discard-dead", None, *dry_run, format),
+        Command::Test { name } => order(&agent, name, "test", None, false, format),
+        Command::Pause { name } => order(&agent, name, "pause", None, false, format),
+        Command::Resume { name } => order(&agent, name, "resume", None, false, format),
+        Command::Replay { name, from, dry_run } => order(&agent, name, "replay", Some(*from), *dry_run, format),
+        Command::Dead { name, replay: true, dry_run, .. } => order(&agent, name, "replay-dead", None, *dry_run, format),
+        Command::Dead { name, discard: true, dry_run, .. } => order(&agent, name, "discard-dead", None, *dry_run, format),
         Command::Dead { name, .. } => dead(&agent, name, format),
     }
 }
@@ -105,7 +98,7 @@ fn dead(agent: &Agent, name: &str, format: Format) -> Result<Exit, Failure> {
 }
 
 /// Writes rows: aligned columns for people, JSON for programs.
-fn rows<T: serde::Serialize>(rows: &[T], format: Format, heading: &[&str], cells: impl Fn(&T) -> Vec<String>) -> io::Result<()> {
+pub(super) fn rows<T: serde::Serialize>(rows: &[T], format: Format, heading: &[&str], cells: impl Fn(&T) -> Vec<String>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(rows)?),
@@ -122,64 +115,15 @@ fn rows<T: serde::Serialize>(rows: &[T], format: Format, heading: &[&str], cells
     }
 }
 
-/// The running agent, as this command reaches it.
-struct Agent {
-    address: SocketAddr,
-    token: String,
-    http: ureq::Agent,
-}
-
-impl Agent {
-    fn of(dir: &DataDir) -> Result<Self, Failure> {
-        let none =
-            |reason: String| Failure::new(Exit::Temporary, reason).help("sinks belong to the agent: start it with `indelible serve`");
-        if !dir.agent_is_running()? {
-            return Err(none(format!("no agent runs on {}", dir.root().display())));
-        }
-        let announced = Announced::read(dir).ok_or_else(|| none(format!("{} names no agent", dir.agent_json().display())))?;
-        let address: Option<SocketAddr> = announced.address.parse().ok();
-        let address = address.filter(|address| address.ip().is_loopback());
-        let address = address.ok_or_else(|| none(format!("`{}` is no address of this host", announced.address)))?;
-        // Nothing of this leaves the machine, so no proxy of the environment applies.
-        let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).proxy(None).http_status_as_error(false).build();
-        Ok(Self { address, token: announced.token, http: ureq::Agent::new_with_config(config) })
-    }
-
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let request = self.http.get(format!("http://{}{path}", self.address));
-        self.answer(request.header("Authorization", format!("Bearer {}", self.token)).call())
-    }
-
-    fn order(&self, name: &str, word: &str, from: Option<u64>, dry_run: bool, format: Format) -> Result<Exit, Failure> {
-        let order = SinkOrder { from, dry_run, uid: Some(rustix::process::getuid().as_raw()) };
-        let request = self.http.post(format!("http://{}/v1/sinks/{}/{word}", self.address, in_path(name)?));
-        let answer: Json = self.answer(request.header("Authorization", format!("Bearer {}", self.token)).send_json(order))?;
-        let line = match format {
-            Format::Json | Format::Ndjson => answer.to_string(),
-            Format::Table | Format::Csv => format!("{name}: {}", answer["done"].as_str().unwrap_or_default()),
-        };
-        writeln!(io::stdout(), "{}", escaped(&line))?;
-        Ok(Exit::Success)
-    }
-
-    fn answer<T: DeserializeOwned>(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<T, Failure> {
-        let failed = |error: ureq::Error| Failure::new(Exit::Temporary, format!("the agent at {}: {error}", self.address));
-        let mut answer = answer.map_err(failed)?;
-        if answer.status().is_success() {
-            return answer.body_mut().read_json().map_err(failed);
-        }
-        let problem: Json = answer.body_mut().read_json().unwrap_or_default();
-        let exit = match answer.status().as_u16() {
-            401 | 403 => Exit::Permission,
-            400 | 404 => Exit::Usage,
-            _ => Exit::Temporary,
-        };
-        let failure = Failure::new(exit, problem["error"].as_str().unwrap_or("the agent gave no reason"));
-        Err(match problem["help"].as_str() {
-            Some(help) => failure.help(help),
-            None => failure,
-        })
-    }
+fn order(agent: &Agent, name: &str, word: &str, from: Option<u64>, dry_run: bool, format: Format) -> Result<Exit, Failure> {
+    let order = SinkOrder { from, dry_run, uid: Some(rustix::process::getuid().as_raw()) };
+    let answer: Json = agent.post(&format!("/v1/sinks/{}/{word}", in_path(name)?), &order)?;
+    let line = match format {
+        Format::Json | Format::Ndjson => answer.to_string(),
+        Format::Table | Format::Csv => format!("{name}: {}", answer["done"].as_str().unwrap_or_default()),
+    };
+    writeln!(io::stdout(), "{}", escaped(&line))?;
+    Ok(Exit::Success)
 }
 
 /// A name as part of a path; one that no sink can have is no question for the agent.

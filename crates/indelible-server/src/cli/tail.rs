@@ -140,7 +140,7 @@ impl Writer {
     fn write(&mut self, hit: &Hit) -> std::io::Result<()> {
         match self.format {
             Format::Table => {
-                let body = Body::parse(&hit.body);
+                let body = Body::of(hit);
                 let time = happened(&body, hit, &self.zone);
                 let action = body.action.as_deref().unwrap_or("-");
                 let outcome = outcome(&body, &hit.verdict);

@@ -6,6 +6,7 @@
 mod error;
 mod read;
 mod recorded;
+mod retention;
 mod show;
 mod spec;
 #[cfg(test)]
@@ -24,8 +25,10 @@ use self::error::{Mistake, Mistakes};
 use self::read::{Document, Section};
 pub(crate) use self::recorded::Recorded;
 pub(crate) use self::show::{Effective, effective, schema};
+pub(crate) use self::spec::is_name;
 use crate::data_dir::{DataDir, open_regular};
 use crate::ingest::Deadlines;
+use crate::retention::Rule;
 use crate::sink::Shape;
 
 /// The longest configuration file, in bytes.
@@ -40,6 +43,7 @@ pub struct Config {
     listen: Option<SocketAddr>,
     deadlines: Deadlines,
     sinks: Vec<SinkConfig>,
+    rules: Vec<Rule>,
 }
 
 /// One `[[sink]]`.
@@ -128,13 +132,15 @@ impl Config {
 
     fn typed(dir: &DataDir, document: Document) -> Result<Self, Vec<Mistake>> {
         let sinks: Vec<_> = document.sinks.iter().map(|section| sink(dir, section)).collect();
-        let mistakes = conflicts(&document, &sinks);
+        let rules: Vec<_> = document.retention.iter().map(retention::rule).collect();
+        let mut mistakes = conflicts(&document, &sinks);
+        mistakes.extend(retention::conflicts(&document.retention, &rules));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let listen = document.agent.text("listen").map(|text| text.parse().expect("the address was checked"));
         let deadlines = Deadlines { transaction_deadline_ms: document.agent.integer("transaction_deadline_ms"), ..Deadlines::default() };
-        Ok(Self { file: PathBuf::new(), digest: None, document, listen, deadlines, sinks })
+        Ok(Self { file: PathBuf::new(), digest: None, document, listen, deadlines, sinks, rules })
     }
 
     /// Where the agent listens, where the file says so.
@@ -158,6 +164,11 @@ impl Config {
     /// SHA-256 of the file in hexadecimal; nothing where there is no file.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
+    }
+
+    /// How long what is kept, in the order of the file; without rules nothing expires.
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// The sinks, in the order of the file.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use indelible_core::query::nearest;
+use indelible_core::query::{Query, nearest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -50,6 +50,14 @@ impl Section {
         }
     }
 
+    /// The number under a key that may be absent.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        match self.value(name)? {
+            Value::Integer(value) => Some(*value),
+            Value::Text(_) => None,
+        }
+    }
+
     /// The text under a key.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
@@ -74,6 +82,7 @@ impl Section {
 pub(crate) struct Document {
     pub(crate) agent: Section,
     pub(crate) sinks: Vec<Section>,
+    pub(crate) retention: Vec<Section>,
 }
 
 /// Reads a text.
@@ -101,17 +110,30 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn document(&mut self, table: &DeTable<'_>) -> Document {
-        let mut document = Document { agent: self.section(&DeTable::default(), spec::AGENT.iter(), 0..0), sinks: Vec::new() };
+        let agent = self.section(&DeTable::default(), spec::AGENT.iter(), 0..0);
+        let mut document = Document { agent, ..Document::default() };
         for (name, value) in table {
             match (name.get_ref().as_ref(), value.get_ref()) {
                 ("agent", DeValue::Table(table)) => document.agent = self.section(table, spec::AGENT.iter(), name.span()),
                 ("sink", DeValue::Array(sinks)) => document.sinks = sinks.iter().filter_map(|sink| self.sink(sink)).collect(),
+                ("retention", DeValue::Array(rules)) => document.retention = rules.iter().filter_map(|rule| self.rule(rule)).collect(),
+                ("retention", _) => {
+                    self.mistake(name.span(), "`retention` is a list of tables".to_owned(), Some("write [[retention]]".to_owned()));
+                }
                 ("agent", _) => self.mistake(name.span(), "`agent` is a table".to_owned(), Some("write [agent]".to_owned())),
                 ("sink", _) => self.mistake(name.span(), "`sink` is a list of tables".to_owned(), Some("write [[sink]]".to_owned())),
-                (unknown, _) => self.unknown(unknown, ["agent", "sink"].into_iter(), name.span()),
+                (unknown, _) => self.unknown(unknown, ["agent", "sink", "retention"].into_iter(), name.span()),
             }
         }
         document
+    }
+
+    fn rule(&mut self, rule: &Spanned<DeValue<'_>>) -> Option<Section> {
+        let DeValue::Table(table) = rule.get_ref() else {
+            self.mistake(rule.span(), "a rule is a table".to_owned(), Some("write [[retention]]".to_owned()));
+            return None;
+        };
+        Some(self.section(table, spec::RETENTION.iter(), rule.span()))
     }
 
     fn sink(&mut self, sink: &Spanned<DeValue<'_>>) -> Option<Section> {
@@ -163,7 +185,7 @@ impl Reading<'_> {
             _ => Err(format!("`{}` is a text in quotes", key.name)),
         };
         read.map_err(|message| {
-            let help = suggestion(key.kind, value.get_ref());
+            let help = help(key.kind, value.get_ref());
             self.mistake(value.span(), message, help);
         })
         .ok()
@@ -199,12 +221,16 @@ fn text_value(name: &str, kind: Kind, text: &str) -> Result<(), String> {
         Kind::Address if !text.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) => {
             "an address and a port of loopback, for example 127.0.0.1:8420".to_owned()
         }
+        Kind::Query => return text.parse::<Query>().map(drop).map_err(|error| format!("`{name}` is no query: {error}")),
         _ => return Ok(()),
     };
     Err(format!("`{name}` is {said}"))
 }
 
-fn suggestion(kind: Kind, value: &DeValue<'_>) -> Option<String> {
+fn help(kind: Kind, value: &DeValue<'_>) -> Option<String> {
+    if let (Kind::Query, Some(text)) = (kind, value.as_str()) {
+        return text.parse::<Query>().err().map(|error| error.help());
+    }
     let (Kind::Choice(words), Some(text)) = (kind, value.as_str()) else { return None };
     nearest(text, words.iter().copied()).map(|near| format!("did you mean `{near}`?"))
 }

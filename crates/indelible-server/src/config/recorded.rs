@@ -33,6 +33,8 @@ impl Recorded {
             push_string(meta.member("previous_sha256"), before);
             let names: Vec<_> = config.sinks().iter().map(|sink| sink.name.as_str()).collect();
             push_string(meta.member("sinks"), &names.join(" "));
+            let rules: Vec<_> = config.rules().iter().map(|rule| rule.name.as_str()).collect();
+            push_string(meta.member("retention"), &rules.join(" "));
         });
         Some((event, Self { dir: dir.clone(), config: digest.to_owned() }))
     }

@@ -24,6 +24,9 @@ pub(crate) fn effective(config: &Config) -> Vec<Effective> {
     for sink in &config.document.sinks {
         rows.extend(section(&format!("sink.{}", sink.text("name").unwrap_or_default()), sink));
     }
+    for rule in &config.document.retention {
+        rows.extend(section(&format!("retention.{}", rule.text("name").unwrap_or_default()), rule));
+    }
     rows
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn schema() -> Json {
         "properties": {
             "agent": object(spec::AGENT.iter()),
             "sink": { "type": "array", "maxItems": spec::SINKS_MAX, "items": sink },
+            "retention": { "type": "array", "maxItems": spec::RULES_MAX, "items": object(spec::RETENTION.iter()) },
         },
     })
 }
@@ -75,6 +79,7 @@ fn property(key: &Key) -> Json {
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Name => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$", "maxLength": spec::NAME_BYTES_MAX }),
+        Kind::Query => json!({ "type": "string" }),
         Kind::Path | Kind::Address => json!({ "type": "string", "minLength": 1 }),
     };
     property["description"] = json!(key.meaning);

@@ -1,5 +1,6 @@
 //! Every key of the configuration, said once: reading, `config show`, `config schema` and the test of docs/sinks.md follow this list.
 
+use crate::retention::CLASSES;
 use crate::sink::shape;
 
 /// What a value may be.
@@ -15,6 +16,8 @@ pub(crate) enum Kind {
     Path,
     /// An address and a port of loopback.
     Address,
+    /// A query (docs/search.md).
+    Query,
 }
 
 /// What holds where the file says nothing.
@@ -133,6 +136,35 @@ pub(crate) const FILES: &[Key] = &[
         Kind::Choice(&["0600", "0640", "0644", "0660"]),
         Fallback::Text("0600"),
         "Permissions of new files; 0640 and 0660 let the group of the folder read.",
+    ),
+];
+
+/// The most rules of retention: each record is judged by all of them.
+pub(crate) const RULES_MAX: usize = 64;
+const DAYS_MAX: i64 = 36_500;
+
+/// What every `[[retention]]` understands.
+pub(crate) const RETENTION: &[Key] = &[
+    key("name", Kind::Name, Fallback::Required, "What the rule is called in plans and in the events that erase."),
+    key("match", Kind::Query, Fallback::Found("every event"), "Which events it is about, as a query; without one, all."),
+    key(
+        "days",
+        integer(0, DAYS_MAX),
+        Fallback::Found("without end: what it matches is kept for ever"),
+        "How many days an event is kept; of several rules that match it, the longest holds.",
+    ),
+    key("floor_days", integer(0, DAYS_MAX), Fallback::Integer(0), "What `days` must not be below."),
+    key(
+        "class",
+        Kind::Choice(CLASSES),
+        Fallback::Text("none"),
+        "A class of records with a floor of its own: 2190 days for hipaa, 365 for pci.",
+    ),
+    key(
+        "since",
+        Kind::Choice(&["occurred", "received"]),
+        Fallback::Text("occurred"),
+        "From when on the days are counted: when the application says that it happened, or when the agent took it in.",
     ),
 ];
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::retention::Since;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
     let temporary = tempfile::tempdir().unwrap();
@@ -119,6 +120,38 @@ fn what_is_right_one_by_one_can_be_wrong_together() {
 }
 
 #[test]
+fn a_rule_of_retention_is_read_and_its_floor_is_not_undercut() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = DataDir::new(temporary.path());
+    let text = "[[retention]]\nname = \"a\"\nmatch = \"kind:read\"\ndays = 0\nsince = \"received\"\n[[retention]]\nname = \"b\"\nclass = \"pci\"\n";
+    fs::write(dir.config(), text).unwrap();
+    let config = Config::load(&dir, None).unwrap();
+    let [first, second] = config.rules() else { panic!("{:?}", config.rules()) };
+    assert_eq!((first.query.to_string().as_str(), first.days, first.floor_days, first.since), ("kind:read", Some(0), 0, Since::Received));
+    assert_eq!((second.query.to_string().as_str(), second.days, second.floor_days, second.since), ("", None, 365, Since::Occurred));
+    for (text, expected) in [
+        (
+            "[[retention]]\nname = \"a\"\nclass = \"hipaa\"\ndays = 2189\n",
+            "1:1: the rule `a` keeps 2189 days, which is below the floor of the class `hipaa`, 2190 days; raise `days`; nothing was erased",
+        ),
+        (
+            "[[retention]]\nname = \"a\"\nclass = \"pci\"\nfloor_days = 400\ndays = 399\n",
+            "1:1: the rule `a` keeps 399 days, which is below the floor of `floor_days`, 400 days; raise `days`; nothing was erased",
+        ),
+        (
+            "[[retention]]\nname = \"a\"\n[[retention]]\nname = \"a\"\n",
+            "3:1: the same name as the rule in line 1; a name belongs to one rule",
+        ),
+        ("[[retention]]\nname = \"a\"\nmatch = \"kind:\"\n", "3:9: `match` is no query"),
+        ("retention = 1\n", "1:1: `retention` is a list of tables; write [[retention]]"),
+    ] {
+        assert!(mistakes(text).iter().any(|found| found.starts_with(expected)), "{:?}", mistakes(text));
+    }
+    let many: String = (0..=spec::RULES_MAX).map(|number| format!("[[retention]]\nname = \"a{number}\"\n")).collect();
+    assert_eq!(mistakes(&many).len(), 1);
+}
+
+#[test]
 fn a_changed_file_is_an_event_once() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = DataDir::new(temporary.path());
@@ -144,14 +177,19 @@ fn the_schema_has_every_key_with_its_bounds() {
     assert_eq!(sink["batch_records_max"]["maximum"], 10_000);
     assert_eq!(schema["properties"]["sink"]["items"]["required"], serde_json::json!(["name", "type"]));
     assert_eq!(schema["properties"]["agent"]["additionalProperties"], false);
+    let rule = &schema["properties"]["retention"]["items"]["properties"];
+    for key in spec::RETENTION {
+        assert_eq!(rule[key.name]["description"], key.meaning, "{}", key.name);
+    }
 }
 
 #[test]
 fn the_documentation_has_every_key_with_its_default_and_its_bounds() {
-    let docs = include_str!("../../../../docs/sinks.md");
-    for key in spec::AGENT.iter().chain(spec::keys_of_sink(None)) {
+    let sinks = spec::AGENT.iter().chain(spec::keys_of_sink(None)).map(|key| (key, include_str!("../../../../docs/sinks.md")));
+    let rules = spec::RETENTION.iter().map(|key| (key, include_str!("../../../../docs/retention.md")));
+    for (key, docs) in sinks.chain(rules) {
         let row = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
-        let row = row.unwrap_or_else(|| panic!("docs/sinks.md has no row for {}", key.name));
+        let row = row.unwrap_or_else(|| panic!("no page has a row for {}", key.name));
         let says = |text: &str| assert!(row.contains(&format!("`{text}`")), "{row} does not say {text}");
         match key.fallback {
             spec::Fallback::Integer(number) => says(&number.to_string()),
@@ -161,7 +199,7 @@ fn the_documentation_has_every_key_with_its_default_and_its_bounds() {
         match key.kind {
             spec::Kind::Integer { min, max } => [min, max].into_iter().for_each(|bound| says(&bound.to_string())),
             spec::Kind::Choice(words) => words.iter().for_each(|word| says(word)),
-            spec::Kind::Name | spec::Kind::Path | spec::Kind::Address => {}
+            spec::Kind::Name | spec::Kind::Path | spec::Kind::Address | spec::Kind::Query => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with a data directory, and one command against each fault. Examining changes nothing.
 //!
 //! Every check has an id that does not change and appears in each examination, in this order: data, agent, keys, trail, journals,
-//! records, clock, host, sinks. One fault shows in one check: what cannot be told because of another fault is *skipped*, and says so.
+//! records, clock, host, sinks, retention. One fault shows in one check: what cannot be told because of another fault is *skipped*, and says so.
 //! docs/operations.md lists the ids.
 
 mod agent;
@@ -12,6 +12,7 @@ mod journals;
 mod keys;
 pub(crate) mod layout;
 mod records;
+mod retention;
 mod sinks;
 mod trail;
 
@@ -105,12 +106,14 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
     checks.extend(clock::checks(trail.reader()));
     checks.extend(host::checks(dir));
     checks.extend(sinks::checks(dir, &config, &agent));
+    checks.extend(retention::checks(dir, &config, trail.reader()));
     checks
 }
 
 /// Every id, in the order of the checks.
 pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
-    let groups = [directory::IDS, agent::IDS, keys::IDS, trail::IDS, journals::IDS, records::IDS, clock::IDS, host::IDS, sinks::IDS];
+    let groups =
+        [directory::IDS, agent::IDS, keys::IDS, trail::IDS, journals::IDS, records::IDS, clock::IDS, host::IDS, sinks::IDS, retention::IDS];
     groups.into_iter().flatten().copied()
 }
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use indelible_core::Timestamp;
 use indelible_core::query::Moment;
-use indelible_core::{Actor, ActorType, Timestamp};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::error::Problem;
-use super::reads::Read;
+use super::reads::{Read, reader};
 use crate::search::{
     COUNT_DEADLINE, Check, Clock, CountRequest, DEADLINE, Document, HistogramDocument, PAGE_RECORDS, Page, SearchError, SearchRequest,
     TopDocument, Wanted, find, histogram, search, time_range, top,
@@ -63,7 +63,11 @@ const BARS: usize = 60;
 const TOP: usize = 10;
 
 /// Answers one page. Dates in the query are those of UTC.
-pub(super) async fn page(State(api): State<Arc<Api>>, parameters: Result<Query<Parameters>, QueryRejection>) -> Result<Response, Problem> {
+pub(super) async fn page(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+) -> Result<Response, Problem> {
     let Query(parameters) = parameters.map_err(|rejection| {
         Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()).help("the parameters are q, cursor, limit and explain")
     })?;
@@ -76,7 +80,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, parameters: Result<Query<P
     };
     let result = read(&api, move |reader| search(reader, &request)).await?;
     let read = Read::by_nobody("search", &parameters.q, &result.canonical).within(&result.range).count(result.rows.len());
-    api.record(Actor::new(ActorType::Unresolved), &read).await?;
+    api.record(reader(&headers), &read).await?;
     let page = Page::new(&result);
     json(&if parameters.explain { page.explained(&result.work) } else { page })
 }
@@ -84,6 +88,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, parameters: Result<Query<P
 /// Answers how many matches happened when. `from` and `to` are times as in `created:`; without them, those of the query.
 pub(super) async fn bars(
     State(api): State<Arc<Api>>,
+    headers: HeaderMap,
     parameters: Result<Query<HistogramParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) = parameters.map_err(|rejection| {
@@ -100,13 +105,14 @@ pub(super) async fn bars(
     let bars = parameters.bars.unwrap_or(BARS);
     let result = read(&api, move |reader| histogram(reader, &request, within, bars)).await?;
     let read = Read::by_nobody("histogram", &parameters.q, &result.counted.canonical).within(&result.counted.range);
-    api.record(Actor::new(ActorType::Unresolved), &read).await?;
+    api.record(reader(&headers), &read).await?;
     json(&HistogramDocument::new(&result))
 }
 
 /// Answers the most frequent values of a key among the matches.
 pub(super) async fn values(
     State(api): State<Arc<Api>>,
+    headers: HeaderMap,
     parameters: Result<Query<TopParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(parameters) = parameters
@@ -115,7 +121,7 @@ pub(super) async fn values(
     let (facet, most) = (parameters.facet.clone(), parameters.n.unwrap_or(TOP));
     let result = read(&api, move |reader| top(reader, &request, &facet, most)).await?;
     let read = Read::by_nobody("top", &parameters.q, &result.counted.canonical).within(&result.counted.range).count(result.values.len());
-    api.record(Actor::new(ActorType::Unresolved), &read).await?;
+    api.record(reader(&headers), &read).await?;
     json(&TopDocument::new(&result, &parameters.facet))
 }
 
@@ -132,12 +138,12 @@ fn moment(clock: &Clock, text: &str) -> Result<(Timestamp, Timestamp), Problem> 
 }
 
 /// Answers one record.
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn one(State(api): State<Arc<Api>>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&id)?;
     let text = id.clone();
     let record = read(&api, move |reader| find(reader, &wanted, &text)).await?;
     let read = Read::by_nobody("show", &id, &record.query()).count(1);
-    api.record(Actor::new(ActorType::Unresolved), &read).await?;
+    api.record(reader(&headers), &read).await?;
     json(&Document::new(&record, &Check::of(&record)))
 }
 

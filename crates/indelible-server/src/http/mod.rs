@@ -12,6 +12,9 @@
 //! | `GET /v1/sinks` | how every sink is; JSON |
 //! | `GET /v1/sinks/{name}/dead` | its dead letters; JSON |
 //! | `POST /v1/sinks/{name}/{command}` | what was done: `test`, `pause`, `resume`, `replay`, `replay-dead`, `discard-dead`; JSON |
+//! | `POST /v1/retention/run` | 202 when a run has begun; JSON |
+//! | `GET /v1/retention/run` | how far it has come; JSON |
+//! | `POST /v1/retention/holds` | 204 when a hold was added or released |
 //! | `POST /v1/links` | a one-time link for a browser; JSON |
 //!
 //! Beside that it answers pages for people, see [`pages`].
@@ -25,6 +28,7 @@ mod events;
 mod guard;
 mod pages;
 mod reads;
+mod retention;
 mod sinks;
 
 use std::sync::Arc;
@@ -42,8 +46,8 @@ use crate::trail::SealedFiles;
 pub(crate) use connections::answer;
 use error::Problem;
 pub(crate) use pages::{LinkRequest, NewLink, Sessions, random_token};
-pub(crate) use reads::Read;
 use reads::Sittings;
+pub(crate) use reads::{Read, stated_by};
 pub(crate) use sinks::Order as SinkOrder;
 
 /// Content type of OpenMetrics 1.0, which Prometheus asks for and understands.
@@ -80,6 +84,8 @@ pub(crate) fn router(status: Arc<Status>) -> Router {
         .route("/v1/sinks", get(sinks::list))
         .route("/v1/sinks/{name}/dead", get(sinks::dead))
         .route("/v1/sinks/{name}/{command}", post(sinks::command))
+        .route("/v1/retention/run", get(retention::progress).post(retention::run))
+        .route("/v1/retention/holds", post(retention::hold))
         .route("/v1/links", post(pages::issue))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token))
         .merge(pages::router(&api))

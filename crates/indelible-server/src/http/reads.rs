@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use indelible_core::query::{Key, QUERY_BYTES_MAX, Query, Value};
 use indelible_core::{Actor, ActorType, Kind, Outcome};
 use serde::{Deserialize, Serialize};
@@ -171,7 +171,7 @@ pub(super) async fn post(State(api): State<Arc<Api>>, read: Result<Json<Read>, J
 }
 
 /// The user whom the reading process names. Nothing proves it, and `auth` says so.
-pub(super) fn stated_by(uid: Option<u32>) -> Actor {
+pub(crate) fn stated_by(uid: Option<u32>) -> Actor {
     match uid {
         None => Actor::new(ActorType::Unresolved),
         Some(uid) => {
@@ -183,9 +183,34 @@ pub(super) fn stated_by(uid: Option<u32>) -> Actor {
     }
 }
 
+/// Names the person for whom an application asks.
+const READER: &str = "indelible-reader";
+/// Longest name of a reader, in bytes.
+const READER_BYTES_MAX: usize = 200;
+
+/// The reader whom the asking application names, in printable ASCII. Nothing proves it, and `auth` says so.
+pub(super) fn reader(headers: &HeaderMap) -> Actor {
+    let named = headers.get(READER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty() && name.len() <= READER_BYTES_MAX);
+    let Some(name) = named else { return Actor::new(ActorType::Unresolved) };
+    let mut actor = Actor::new(ActorType::User);
+    actor.id = Some(name.to_owned());
+    actor.auth = Some("stated".to_owned());
+    actor
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_is_who_the_header_names_and_else_nobody() {
+        let of = |value: &str| reader(&[(axum::http::HeaderName::from_static(READER), value.parse().unwrap())].into_iter().collect());
+        let named = of("7");
+        assert_eq!((named.r#type, named.id.as_deref(), named.auth.as_deref()), (ActorType::User, Some("7"), Some("stated")));
+        for nobody in [reader(&HeaderMap::new()), of(""), of(&"x".repeat(201))] {
+            assert_eq!((nobody.r#type, nobody.id), (ActorType::Unresolved, None));
+        }
+    }
 
     #[test]
     fn only_a_search_for_nothing_but_audit_events_is_about_audit() {

@@ -26,12 +26,14 @@ pub(crate) struct Facts<'a> {
     pub(crate) entry: &'a LeafEntry,
     /// What its body says.
     pub(crate) body: Body<'a>,
+    /// Whether there is nothing left of the body.
+    erased: bool,
 }
 
 impl<'a> Facts<'a> {
     /// Reads a record.
     pub(crate) fn read(entry: &'a LeafEntry, body: &'a [u8]) -> Self {
-        Self { entry, body: Body::read(body) }
+        Self { entry, body: Body::read(body), erased: body.is_empty() }
     }
 
     /// When it happened, in microseconds; a body that does not say counts from when it was recorded.
@@ -167,6 +169,9 @@ impl<'a> Facts<'a> {
         }
         if self.body.truncated == Some(true) {
             found("truncated");
+        }
+        if self.erased {
+            found("erased");
         }
     }
 

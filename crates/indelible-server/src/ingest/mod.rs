@@ -24,6 +24,7 @@ pub(crate) use self::own::OwnEvent;
 use crate::data_dir::DataDir;
 use crate::journal::{Budget, Discovery, Found, Round, Rounds, Stray, Strays, Tail, Watch};
 use crate::keys::{KeysError, TrailKey};
+use crate::trail::erase;
 use crate::trail::files::{self, Listed};
 use crate::trail::{LEAVES_PER_FILE, OpenFile, Signer, StreamRow, TrailError, Unresolved, forgotten, roll};
 
@@ -156,6 +157,7 @@ impl Ingester {
         files::remove_unfinished(dir)?;
         let newest = files::list(dir)?.pop();
         let key = Arc::new(TrailKey::load_or_create(dir, newest.is_some() || dir.checkpoint().exists())?);
+        erase::settle_all(dir, &key.signing.verifier())?;
         let newest = match newest {
             Some(newest) => newest,
             None if dir.checkpoint().exists() => return Err(TrailError::Missing { path: dir.trail() }.into()),
@@ -339,13 +341,25 @@ impl Ingester {
     /// Begins the next file of the trail when the open one is full. Everything in it is signed, so the next one begins with what
     /// `checkpoint` and `state` say. While a reader needs the log, the file stays open and grows.
     fn roll_over_when_full(&mut self) -> Result<(), IngestError> {
-        if self.file.leaves() < self.settings.leaves_per_file {
-            return Ok(());
+        if self.file.leaves() >= self.settings.leaves_per_file && !self.roll_over()? {
+            tracing::warn!("a reader keeps the trail file open that is full: the next one is begun when it has finished");
         }
+        Ok(())
+    }
+
+    /// Begins the next file of the trail though the open one is not full, so that it can be sealed and what is in it erased. `false`: a reader
+    /// still needs its log. A file without records stays open.
+    ///
+    /// # Errors
+    /// As [`Ingester::step`].
+    pub(crate) fn roll_over_now(&mut self) -> Result<bool, IngestError> {
+        if self.file.leaves() == 0 { Ok(true) } else { self.roll_over() }
+    }
+
+    fn roll_over(&mut self) -> Result<bool, IngestError> {
         failpoint!("roll.before_fold");
         if !self.file.fold_log()? {
-            tracing::warn!("a reader keeps the trail file open that is full: the next one is begun when it has finished");
-            return Ok(());
+            return Ok(false);
         }
         failpoint!("roll.after_fold");
         let journal = self.dir.journal();
@@ -356,7 +370,7 @@ impl Ingester {
         self.file = OpenFile::open(&next, Arc::clone(&self.key))?;
         failpoint!("roll.before_sign");
         self.rolled_over = true;
-        self.sign()
+        self.sign().map(|()| true)
     }
 
     fn sign(&mut self) -> Result<(), IngestError> {

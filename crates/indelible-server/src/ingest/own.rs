@@ -45,6 +45,12 @@ impl OwnEvent {
         self
     }
 
+    /// Why, as somebody said; nothing for an empty text.
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.event.reason = Some(reason.to_owned()).filter(|reason| !reason.is_empty());
+        self
+    }
+
     /// What it is about.
     pub(crate) fn about(mut self, r#type: &str, id: impl ToString) -> Self {
         self.event.resource = Some(Resource::new(r#type, id.to_string()));

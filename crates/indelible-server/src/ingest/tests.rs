@@ -1,6 +1,7 @@
 //! From journals to records, with a clock that is turned by hand, and with every crash between two steps.
 
 mod company;
+mod erasing;
 mod rolling;
 mod sealing;
 

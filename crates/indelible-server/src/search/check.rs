@@ -12,8 +12,10 @@ use crate::trail::StoredLeaf;
 pub(crate) struct Check {
     /// The leaf entry, where it can be read.
     pub(crate) entry: Option<LeafEntry>,
-    /// Whether salt and body give the commitment in the entry.
+    /// Whether salt and body give the commitment in the entry; of a body that was erased, nothing can be told.
     pub(crate) body_matches: bool,
+    /// Whether the body was erased. Whether it may be, `indelible verify` says.
+    pub(crate) erased: bool,
     /// Whether the entry gives the leaf hash that is stored beside it.
     pub(crate) leaf_hash_matches: bool,
 }
@@ -24,7 +26,8 @@ impl Check {
         let committed = entry.as_ref().map(|entry| entry.commitment);
         let salt: Option<&[u8; 32]> = record.salt.as_slice().try_into().ok();
         Self {
-            body_matches: salt.is_some_and(|salt| Some(commitment(salt, &record.hit.body)) == committed),
+            erased: record.hit.erased,
+            body_matches: record.hit.erased || salt.is_some_and(|salt| Some(commitment(salt, &record.hit.body)) == committed),
             leaf_hash_matches: leaf_hash(&record.entry).as_bytes().as_slice() == record.leaf_hash,
             entry,
         }
@@ -41,6 +44,7 @@ impl Check {
             Self { entry: None, .. } => "TAMPERED: the leaf entry cannot be read",
             Self { body_matches: false, .. } => "TAMPERED: the body is not what the leaf commits to",
             Self { leaf_hash_matches: false, .. } => "TAMPERED: the leaf entry is not what its hash was made of",
+            Self { erased: true, .. } => "the body was erased; `indelible verify` checks that it was to be, and the tree",
             _ => "the body is what the leaf commits to; `indelible verify` checks the tree",
         }
     }
@@ -52,7 +56,7 @@ impl Check {
 /// - [`SearchError::Tampered`]: body or leaf hash do not agree with the leaf.
 pub(super) fn check_shown(leaf: &StoredLeaf) -> Result<(), SearchError> {
     let differs = |what| Err(SearchError::Tampered { leaf_index: leaf.leaf_index, what });
-    if leaf.salt.is_none_or(|salt| commitment(&salt, &leaf.body) != leaf.entry.commitment) {
+    if leaf.salt.is_some_and(|salt| commitment(&salt, &leaf.body) != leaf.entry.commitment) {
         return differs("its body is not what its leaf commits to");
     }
     if leaf.entry.hash() != leaf.leaf_hash {

@@ -15,6 +15,9 @@ pub(crate) struct Line<'a> {
     verdict: &'a str,
     received_at: String,
     event: Option<Box<RawValue>>,
+    /// Whether the body was erased: then there is no event to show.
+    #[serde(skip_serializing_if = "is_false")]
+    erased: bool,
 }
 
 /// One page.
@@ -45,8 +48,20 @@ pub(crate) struct Document<'a> {
     entry: Option<Entry>,
     salt: String,
     leaf_hash: String,
-    body_matches: bool,
+    /// Nothing where the body was erased.
+    body_matches: Option<bool>,
     leaf_hash_matches: bool,
+    /// The purge that erased the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_by: Option<ErasedBy<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErasedBy<'a> {
+    purge: String,
+    leaf: u64,
+    at: String,
+    rules: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +79,13 @@ struct Entry {
 
 impl<'a> Line<'a> {
     pub(crate) fn new(hit: &'a Hit) -> Self {
-        Self { leaf: hit.leaf_index, verdict: &hit.verdict, received_at: hit.received_at.to_string(), event: event(&hit.body) }
+        Self {
+            leaf: hit.leaf_index,
+            verdict: &hit.verdict,
+            received_at: hit.received_at.to_string(),
+            event: event(&hit.body),
+            erased: hit.erased,
+        }
     }
 }
 
@@ -109,8 +130,14 @@ impl<'a> Document<'a> {
             entry: check.entry.as_ref().map(Entry::new),
             salt: hexadecimal(&record.salt),
             leaf_hash: hexadecimal(&record.leaf_hash),
-            body_matches: check.body_matches,
+            body_matches: (!check.erased).then_some(check.body_matches),
             leaf_hash_matches: check.leaf_hash_matches,
+            erased_by: record.purge.as_ref().map(|purge| ErasedBy {
+                purge: purge.event.to_string(),
+                leaf: purge.leaf_index,
+                at: purge.at.to_string(),
+                rules: &purge.rules,
+            }),
         }
     }
 }
@@ -129,6 +156,11 @@ impl Entry {
             commitment: entry.commitment.to_string(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The body as JSON text on one line; nothing when it is not JSON.

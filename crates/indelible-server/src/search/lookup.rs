@@ -4,6 +4,7 @@ use indelible_core::EventId;
 use indelible_core::query::IdPrefix;
 
 use super::{Hit, SearchError};
+use crate::retention::{Ledger, Purge};
 use crate::trail::{Reader, StoredLeaf};
 
 /// How many records an ambiguous id lists.
@@ -29,6 +30,8 @@ pub(crate) struct StoredRecord {
     pub(crate) leaf_hash: Vec<u8>,
     /// The salt of the commitment.
     pub(crate) salt: Vec<u8>,
+    /// What erased the body, where it was erased and the trail says so.
+    pub(crate) purge: Option<Purge>,
     event: EventId,
 }
 
@@ -73,7 +76,11 @@ pub(crate) fn find(reader: &Reader, wanted: &Wanted, text: &str) -> Result<Store
         let candidates = found.iter().map(named).collect();
         return Err(SearchError::Ambiguous { text: text.to_owned(), candidates });
     }
-    found.pop().map(StoredRecord::from).ok_or_else(|| SearchError::NotFound { text: text.to_owned() })
+    let mut record = found.pop().map(StoredRecord::from).ok_or_else(|| SearchError::NotFound { text: text.to_owned() })?;
+    if record.hit.erased {
+        record.purge = Ledger::read(reader)?.purge_of(record.hit.leaf_index).cloned();
+    }
+    Ok(record)
 }
 
 /// The records whose id begins so, the oldest first, at most [`CANDIDATES`].
@@ -97,6 +104,7 @@ impl From<StoredLeaf> for StoredRecord {
             entry: leaf.entry.encode().to_vec(),
             leaf_hash: leaf.leaf_hash.as_bytes().to_vec(),
             salt: leaf.salt.map(Vec::from).unwrap_or_default(),
+            purge: None,
             event: leaf.entry.event,
             hit: Hit::from(leaf),
         }

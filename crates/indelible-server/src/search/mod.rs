@@ -15,8 +15,10 @@ mod json;
 mod lookup;
 mod matches;
 mod memory;
+mod own;
 mod page;
 mod plan;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -35,7 +37,9 @@ pub(crate) use figures::{CountedDocument, HistogramDocument, TopDocument};
 pub use histogram::{BARS_MAX, Bar, Histogram, histogram};
 pub(crate) use json::{Document, Line, Page};
 pub(crate) use lookup::{StoredRecord, Wanted, find};
+pub(crate) use own::own_records;
 pub use page::Cursor;
+pub(crate) use sweep::{Judge, Selector, sweep};
 pub use top::{TOP_MAX, Top, top};
 pub use walk::Work;
 
@@ -102,8 +106,10 @@ pub struct Hit {
     pub verdict: String,
     /// When the agent took it in.
     pub received_at: Timestamp,
-    /// The body, byte for byte.
+    /// The body, byte for byte; empty where it was erased.
     pub body: Vec<u8>,
+    /// Whether its body was erased.
+    pub erased: bool,
 }
 
 /// Why a search gives no answer.

@@ -198,6 +198,7 @@ impl From<StoredLeaf> for Hit {
             leaf_index: leaf.leaf_index,
             verdict: leaf.entry.verdict.as_str().to_owned(),
             received_at: leaf.entry.received_at,
+            erased: leaf.is_erased(),
             body: leaf.body,
         }
     }

@@ -118,6 +118,15 @@ pub(super) fn entries(range: &Range<u64>, leaves: &[u8]) -> Result<Vec<LeafEntry
     Ok(leaves_of(range, leaves)?.entries)
 }
 
+/// The leaves of a block whose bodies were erased, without its bodies.
+///
+/// # Errors
+/// - [`TrailError::Block`]: these bytes were never written.
+pub(super) fn erased(range: &Range<u64>, leaves: &[u8]) -> Result<Vec<u64>, TrailError> {
+    let secrets = leaves_of(range, leaves)?.secrets;
+    Ok(range.clone().zip(secrets).filter(|(_, secret)| matches!(secret, Secret::Commitment(_))).map(|(leaf, _)| leaf).collect())
+}
+
 fn leaves_of(range: &Range<u64>, leaves: &[u8]) -> Result<Leaves, TrailError> {
     let count = usize::try_from(range.end.saturating_sub(range.start)).ok().filter(|count| (1..=BLOCK_LEAVES as usize).contains(count));
     let count = count.ok_or_else(|| damaged(range, Damaged("its number of records")))?;
@@ -134,8 +143,14 @@ fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(bytes)
 }
 
+/// The bit of a frame's fifth byte that no decoder looks at (RFC 8878 §3.1.1.1.1.3); it is written as 0.
+const UNUSED_BIT: u8 = 1 << 4;
+
 /// Decompresses to exactly `length` bytes.
 fn decompress(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
+    if bytes.get(4).is_some_and(|descriptor| descriptor & UNUSED_BIT != 0) {
+        return None;
+    }
     let raw = Decompressor::new().ok()?.decompress(bytes, length).ok()?;
     (raw.len() == length).then_some(raw)
 }

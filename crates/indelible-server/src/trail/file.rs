@@ -13,6 +13,7 @@ use super::leaf::{Ids, Order, StoredLeaf};
 use super::view::View;
 use super::writer::{self, StreamRow};
 use super::{TrailError, loose, rows, sealed};
+use crate::ranges::LeafRanges;
 
 /// What may still happen to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,6 +290,16 @@ impl TrailFile {
             loose::places(&view.connection, span.range(), ids, found)?;
         }
         Ok(())
+    }
+
+    /// Its leaves whose bodies are there.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`], [`TrailError::Block`], [`TrailError::Damaged`]: a row cannot be read.
+    pub(crate) fn with_bodies(&self) -> Result<LeafRanges, TrailError> {
+        let Opened { view, is_sealed, .. } = self.opened()?;
+        let erased = if *is_sealed { sealed::erased(&view.connection)? } else { LeafRanges::default() };
+        Ok(LeafRanges::from(self.range()).without(&erased))
     }
 
     /// Adds the stored hashes of a range of leaves.

@@ -41,6 +41,11 @@ pub(crate) fn seal_note(path: &Path) -> PathBuf {
     path.with_extension("seal")
 }
 
+/// The seal of a sealed file that is about to take the place of the one that is there.
+pub(crate) fn reseal_note(path: &Path) -> PathBuf {
+    path.with_extension("reseal")
+}
+
 /// The leaf that a name names.
 fn first_index_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;

@@ -22,6 +22,14 @@ pub struct StoredLeaf {
     pub body: Vec<u8>,
 }
 
+impl StoredLeaf {
+    /// Whether its body was erased.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.salt.is_none()
+    }
+}
+
 /// The order in which records are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {

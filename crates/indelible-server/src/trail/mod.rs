@@ -4,6 +4,7 @@
 
 mod block;
 mod committed;
+pub(crate) mod erase;
 mod file;
 pub(crate) mod files;
 pub(crate) mod forgotten;

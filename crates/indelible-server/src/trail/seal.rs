@@ -23,6 +23,7 @@ use super::{FileState, TrailError, check_state, check_tree, loose, read_batch, r
 use crate::data_dir::{rename_durably, sync_file, write_atomically};
 use crate::index::{Run, RunBuilder};
 use crate::keys::TrailKey;
+use crate::ranges::LeafRanges;
 
 /// Memory for pages while a sealed file is built, in KiB, as SQLite wants it: negative.
 const CACHE_KIB: i64 = -4096;
@@ -58,11 +59,12 @@ pub(crate) fn seal(closed: &Listed, key: &TrailKey, stop: &AtomicBool) -> Result
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     sync_file(&new).map_err(failed)?;
     failpoint!("seal.after_sync");
-    if !read_back(&source.connection, &new, &end, &run, stop)? {
+    if !read_back(&source.connection, &new, &end, &run, &LeafRanges::default(), stop)? {
         return remove(&new).map(|()| None);
     }
     let (digest, bytes) = digest_of(&new)?;
-    write_note(closed, end.size(), digest, key)?;
+    failpoint!("seal.before_note");
+    write_note(&seal_note(&closed.path), closed.first_index..end.size(), digest, key)?;
     failpoint!("seal.before_rename");
     rename_durably(&new, &closed.path).map_err(failed)?;
     failpoint!("seal.after_rename");
@@ -115,13 +117,19 @@ fn check_closed(source: &Connection, closed: &Listed, key: &TrailKey) -> Result<
     Ok(end)
 }
 
-/// Writes the sealed file under its unfinished name. `None` when told to stop.
-fn build(source: &Connection, new: &Path, first_index: u64, end: &Frontier, stop: &AtomicBool) -> Result<Option<Run>, TrailError> {
-    let mut connection = Connection::open(new)?;
-    // The file means nothing before it is complete, so SQLite need not be able to take anything back. It is synced as a whole.
+/// Creates a file that is written once and then as a whole synced: it means nothing before it is complete, so SQLite need not be able to
+/// take anything back.
+pub(super) fn begin(new: &Path) -> Result<Connection, TrailError> {
+    let connection = Connection::open(new)?;
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// Writes the sealed file under its unfinished name. `None` when told to stop.
+fn build(source: &Connection, new: &Path, first_index: u64, end: &Frontier, stop: &AtomicBool) -> Result<Option<Run>, TrailError> {
+    let mut connection = begin(new)?;
     let transaction = connection.transaction()?;
     let meta = schema::Meta::read(source)?;
     schema::write_tables(&transaction, FileState::Sealed, &meta)?;
@@ -136,7 +144,7 @@ fn build(source: &Connection, new: &Path, first_index: u64, end: &Frontier, stop
 }
 
 /// Copies head and streams as they were when the file was closed.
-fn copy_end(source: &Connection, sealed: &Transaction<'_>) -> Result<(), TrailError> {
+pub(super) fn copy_end(source: &Connection, sealed: &Transaction<'_>) -> Result<(), TrailError> {
     let head = source.query_row("SELECT tree_size, root_hash, frontier, batch FROM head WHERE id = 1", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?))
     })?;
@@ -148,10 +156,10 @@ fn copy_end(source: &Connection, sealed: &Transaction<'_>) -> Result<(), TrailEr
 }
 
 /// A tree that grows by records, each recomputed from its body.
-struct Recomputed(Frontier);
+pub(super) struct Recomputed(pub(super) Frontier);
 
 impl Recomputed {
-    fn push(&mut self, record: &StoredLeaf) -> Result<(), TrailError> {
+    pub(super) fn push(&mut self, record: &StoredLeaf) -> Result<(), TrailError> {
         let differs = |what| Err(TrailError::ReadBack { leaf_index: record.leaf_index, what });
         if record.leaf_index != self.0.size() {
             return differs("a record before it is missing");
@@ -167,7 +175,7 @@ impl Recomputed {
         Ok(())
     }
 
-    fn check_end(&self, end: &Frontier) -> Result<(), TrailError> {
+    pub(super) fn check_end(&self, end: &Frontier) -> Result<(), TrailError> {
         if self.0 == *end { Ok(()) } else { Err(TrailError::Root { tree_size: self.0.size(), claim: "stored" }) }
     }
 }
@@ -204,7 +212,7 @@ fn write_blocks(
     Ok(Some(run.finish()))
 }
 
-fn insert_block(sealed: &Transaction<'_>, first_index: u64, records: &[StoredLeaf]) -> Result<(), TrailError> {
+pub(super) fn insert_block(sealed: &Transaction<'_>, first_index: u64, records: &[StoredLeaf]) -> Result<(), TrailError> {
     let out_of_memory = |error| TrailError::File { path: "zstd".into(), error };
     let Encoded { ids, node, leaves, bodies } = block::encode(records).map_err(out_of_memory)?;
     let insert = "INSERT INTO block (first_index, count, id_min, id_max, node, leaves, bodies) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -214,7 +222,16 @@ fn insert_block(sealed: &Transaction<'_>, first_index: u64, records: &[StoredLea
 }
 
 /// Reads the sealed file as everybody will and compares it with what it was made from. `false` when told to stop.
-fn read_back(source: &Connection, new: &Path, end: &Frontier, run: &Run, stop: &AtomicBool) -> Result<bool, TrailError> {
+///
+/// `erased`: the records of it that have no body, and no others.
+pub(super) fn read_back(
+    source: &Connection,
+    new: &Path,
+    end: &Frontier,
+    run: &Run,
+    erased: &LeafRanges,
+    stop: &AtomicBool,
+) -> Result<bool, TrailError> {
     let written = View::at_rest(new)?.connection;
     schema::check_schema(&written, FileState::Sealed)?;
     let meta = schema::Meta::read(&written)?;
@@ -223,9 +240,9 @@ fn read_back(source: &Connection, new: &Path, end: &Frontier, run: &Run, stop: &
     }
     let mut tree = Recomputed(meta.before);
     let (mut pushed, mut stopped) = (Ok(()), false);
-    let mut each = |record| {
+    let mut each = |record: StoredLeaf| {
         stopped = stop.load(Ordering::Relaxed);
-        pushed = tree.push(&record);
+        pushed = tree.push(&record).and_then(|()| check_erased(&record, erased));
         if stopped || pushed.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let _ = sealed::records(&written, run.first_index..run.end_index, Order::OldestFirst, &mut each)?;
@@ -240,10 +257,14 @@ fn read_back(source: &Connection, new: &Path, end: &Frontier, run: &Run, stop: &
     Ok(true)
 }
 
-fn write_note(closed: &Listed, end_index: u64, digest: Hash, key: &TrailKey) -> Result<(), TrailError> {
-    let note = SealNote { origin: key.origin.clone(), first_index: closed.first_index, end_index, digest };
+fn check_erased(record: &StoredLeaf, erased: &LeafRanges) -> Result<(), TrailError> {
+    let is_as_wanted = record.is_erased() == erased.contains(record.leaf_index) && (record.salt.is_some() || record.body.is_empty());
+    if is_as_wanted { Ok(()) } else { Err(TrailError::ReadBack { leaf_index: record.leaf_index, what: "its body should be another" }) }
+}
+
+/// Signs the digest of a sealed file that holds these leaves.
+pub(super) fn write_note(path: &Path, leaves: Range<u64>, digest: Hash, key: &TrailKey) -> Result<(), TrailError> {
+    let note = SealNote { origin: key.origin.clone(), first_index: leaves.start, end_index: leaves.end, digest };
     let note = note.sign(&key.signing).expect("a seal is a text that can be signed, and the key has the trail's name");
-    let path = seal_note(&closed.path);
-    failpoint!("seal.before_note");
-    write_atomically(&path, note.to_string().as_bytes()).map_err(|error| TrailError::File { path, error })
+    write_atomically(path, note.to_string().as_bytes()).map_err(|error| TrailError::File { path: path.to_owned(), error })
 }

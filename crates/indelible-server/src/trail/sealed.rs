@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::block::{self, BLOCK_LEAVES, Block};
 use super::leaf::{Ids, Order, StoredLeaf};
 use super::{TrailError, rows};
+use crate::ranges::LeafRanges;
 
 const COLUMNS: &str = "first_index, count, leaves, bodies";
 
@@ -75,6 +76,17 @@ pub(super) fn places(connection: &Connection, ids: &Ids, found: &mut Vec<u64>) -
         found.extend(places.map(|(leaf_index, _)| leaf_index));
     }
     Ok(())
+}
+
+/// The leaves whose bodies were erased. No body is read.
+pub(super) fn erased(connection: &Connection) -> Result<LeafRanges, TrailError> {
+    let mut statement = connection.prepare_cached("SELECT first_index, count, leaves FROM block ORDER BY first_index")?;
+    let mut rows = statement.query([])?;
+    let mut erased = LeafRanges::default();
+    while let Some(row) = rows.next()? {
+        block::erased(&range(row)?, rows::blob(row, 2, "block.leaves")?)?.into_iter().for_each(|leaf| erased.push(leaf));
+    }
+    Ok(erased)
 }
 
 /// Adds the stored hashes of a range of leaves.

@@ -62,7 +62,7 @@ fn check_record(walk: &mut Walk, record: &StoredLeaf) -> Result<(), Halt> {
     if leaf != record.leaf_hash {
         return Err(walk.fault_here(FaultKind::LeafHash, Some(record.entry.event)));
     }
-    walk.push(&record.entry, leaf)
+    walk.push(&record.entry, leaf, record.salt.is_some().then_some(record.body.as_slice()))
 }
 
 /// What cannot be unpacked, or has a form that is never written, lies in the block that is being looked at.

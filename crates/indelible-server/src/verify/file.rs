@@ -119,7 +119,7 @@ fn check_row(walk: &mut Walk, row: &Row<'_>) -> Result<LeafEntry, Halt> {
     if !salt.try_into().is_ok_and(|salt| commitment(salt, body) == entry.commitment) {
         return Err(walk.fault_here(FaultKind::Body, Some(entry.event)));
     }
-    walk.push(&entry, leaf)?;
+    walk.push(&entry, leaf, Some(body))?;
     Ok(entry)
 }
 

@@ -120,6 +120,7 @@ fn compare(expected: &Expected<'_>, kept: Option<&Kept>, reader: &Reader) -> Res
     }
     let newest = newest.expect("a reader has an open file");
     check_names(expected.dir, reader)?;
+    check_erased(&walk, reader, checkpoint.tree_size)?;
     let state = check_state(&walk, &newest, expected.signed)?;
     if let Some(kept) = kept {
         check_kept(&walk, expected, kept)?;
@@ -133,6 +134,14 @@ fn compare(expected: &Expected<'_>, kept: Option<&Kept>, reader: &Reader) -> Res
         against: kept.map(|kept| kept.checkpoint.tree_size),
         range: None,
     })
+}
+
+/// Checks that every body that is gone was to go: by a purge that the agent recorded, under the checkpoint, and beside every legal hold.
+fn check_erased(walk: &Walk, reader: &Reader, signed: u64) -> Result<(), Halt> {
+    let unaccounted = walk.permits.unaccounted(&walk.erased, signed);
+    let Some(first) = unaccounted.ranges().first().cloned() else { return Ok(()) };
+    let kind = if walk.permits.is_held(&first.clone().into()) { FaultKind::Held } else { FaultKind::Erased };
+    Err(walk.fault(kind, Some(first.clone())).in_file(&name_of(reader.file_of(first.start))))
 }
 
 fn check_kept(walk: &Walk, expected: &Expected<'_>, kept: &Kept) -> Result<(), Halt> {

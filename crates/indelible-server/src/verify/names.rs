@@ -28,17 +28,21 @@ impl Names {
 
 /// Whether a file is there for more than a moment. Notes are replaced all the time, and read on their own.
 fn is_lasting(name: &OsString) -> bool {
-    [".trail", ".seal"].iter().any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
+    [".trail", ".seal", ".reseal"].iter().any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
 }
 
-/// Checks that every seal is that of a file which is sealed or about to be.
+/// Checks that every seal is that of a file which is sealed or about to be, and every second one that of a file which is sealed.
 pub(super) fn check_names(dir: &DataDir, reader: &Reader) -> Result<(), Halt> {
     let failed = |error| TrailError::File { path: dir.trail(), error };
     for entry in fs::read_dir(dir.trail()).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let is_seal = path.extension().is_some_and(|extension| extension == "seal");
-        let is_ours = |file: &TrailFile| file.state() != FileState::Open && files::seal_note(file.path()) == path;
-        if is_seal && !reader.files().iter().any(is_ours) {
+        let ends_in = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
+        let is_ours = |file: &TrailFile| match file.state() {
+            FileState::Open => false,
+            FileState::Closed => files::seal_note(file.path()) == path,
+            FileState::Sealed => [files::seal_note(file.path()), files::reseal_note(file.path())].contains(&path),
+        };
+        if (ends_in("seal") || ends_in("reseal")) && !reader.files().iter().any(is_ours) {
             return Err(TrailError::Unexpected { path }.into());
         }
     }

@@ -6,12 +6,15 @@ use indelible_core::{Checkpoint, Hash, VerifierKey, commitment, node_hash};
 
 use super::halt::Halt;
 use super::names::name_of;
-use super::proof::{NoProof, prove_growth};
+use super::proof::{NoProof, prove_growth, receipt};
 use super::report::{Fault, FaultKind, Intact, StateCheck};
 use super::seal::check_seal;
 use super::trust::{self, Kept};
 use super::walk::Walk;
 use crate::data_dir::DataDir;
+use crate::ranges::LeafRanges;
+use crate::retention::Ledger;
+use crate::search::SearchError;
 use crate::trail::{FileState, Order, Reader, StoredLeaf, TrailError};
 
 /// Recomputes the records of a range, as far as they are under the checkpoint, and checks that they lead to its root.
@@ -28,8 +31,8 @@ pub(super) fn check_range(dir: &DataDir, key: &VerifierKey, kept: Option<&Kept>,
         return Err(fault(FaultKind::RolledBack, reader.tree_size()..size));
     }
     let recomputed = recompute(&reader, &range).map_err(|halt| damaged(halt, &range))?;
-    if let Some(erased) = recomputed.erased {
-        check_erased(dir, key, &reader, erased)?;
+    if !recomputed.erased.is_empty() {
+        check_erased(dir, key, &reader, &recomputed.erased, size)?;
     }
     let recomputed = recomputed.leaves;
     let tree = Tree { reader: &reader, range: &range, recomputed: &recomputed };
@@ -45,13 +48,34 @@ pub(super) fn check_range(dir: &DataDir, key: &VerifierKey, kept: Option<&Kept>,
     Ok(Intact { origin, tree_size: size, root_hash, unsigned: 0, state: StateCheck::NotChecked, against, range: Some(range) })
 }
 
-/// A body that was erased cannot be recomputed: that it was the agent who erased it, only the seal of its file says.
-fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: Range<u64>) -> Result<(), Halt> {
-    for file in reader.files().iter().filter(|file| file.range().start < erased.end && erased.start < file.range().end) {
+/// A body that was erased cannot be recomputed: that it was the agent who erased it, the seal of its file says, and that it was to go, a
+/// purge that is proved to be under the checkpoint.
+fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: &LeafRanges, size: u64) -> Result<(), Halt> {
+    let first = erased.ranges().first().cloned().unwrap_or_default();
+    for file in reader.files().iter().filter(|file| erased.touches(&file.range())) {
         if file.state() != FileState::Sealed {
-            return Err(fault(FaultKind::Body, erased));
+            return Err(fault(FaultKind::Body, first));
         }
         check_seal(dir, file, key, &Walk::new(Vec::new())).map_err(|halt| halt.in_file(&name_of(file)))?;
+    }
+    let ledger = match Ledger::read(reader) {
+        Ok(ledger) => ledger,
+        Err(SearchError::Trail(error)) => return Err(Halt::Unreadable(error)),
+        Err(error) => return Err(Halt::CouldNotCheck(error.to_string())),
+    };
+    let unaccounted = ledger.permits.unaccounted(erased, size);
+    if let Some(first) = unaccounted.ranges().first().cloned() {
+        let kind = if ledger.permits.is_held(&first.clone().into()) { FaultKind::Held } else { FaultKind::Erased };
+        return Err(fault(kind, first));
+    }
+    let purges = ledger.permits.purges_of(erased).filter(|purge| purge.leaf_index < size);
+    for purge in purges {
+        let leaf_index = purge.leaf_index;
+        receipt(dir, reader, leaf_index).map_err(|error| match error {
+            NoProof::Trail(error) => damaged(error.into(), &(leaf_index..leaf_index + 1)),
+            error if error.is_tampering() => fault(FaultKind::Root, leaf_index..leaf_index + 1),
+            error => Halt::CouldNotCheck(error.to_string()),
+        })?;
     }
     Ok(())
 }
@@ -60,8 +84,8 @@ fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: Range
 #[derive(Default)]
 struct Recomputed {
     leaves: Vec<Hash>,
-    /// From the first record without a body to the last one.
-    erased: Option<Range<u64>>,
+    /// Records without a body.
+    erased: LeafRanges,
 }
 
 /// The leaves of the range, each computed from its body.
@@ -71,7 +95,7 @@ fn recompute(reader: &Reader, range: &Range<u64>) -> Result<Recomputed, Halt> {
     reader.records(range.clone(), Order::OldestFirst, |record| {
         let at = range.start + found.leaves.len() as u64;
         if record.salt.is_none() {
-            found.erased = Some(found.erased.as_ref().map_or(at, |erased| erased.start)..at + 1);
+            found.erased.push(at);
         }
         match recompute_one(at, &record) {
             Ok(leaf) => found.leaves.push(leaf),

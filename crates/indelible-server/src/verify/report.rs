@@ -89,6 +89,10 @@ pub enum FaultKind {
     Root,
     /// A stored head that is not that of the records.
     Head,
+    /// Bodies that are gone, and no purge of the trail accounts for them.
+    Erased,
+    /// Bodies that are gone although a legal hold keeps them.
+    Held,
     /// A checkpoint that the trail's key did not sign like this.
     Checkpoint,
     /// A checkpoint of more records than there are: the trail was rolled back.
@@ -128,6 +132,8 @@ impl FaultKind {
             Self::Seal => "seal",
             Self::Root => "root",
             Self::Head => "head",
+            Self::Erased => "erased",
+            Self::Held => "held",
             Self::Checkpoint => "checkpoint",
             Self::RolledBack => "rolled_back",
             Self::State => "state",
@@ -157,6 +163,8 @@ impl fmt::Display for FaultKind {
             Self::Seal => "the file is not, to the last byte, the one that was sealed",
             Self::Root => "the records agree with themselves, but not with the signed root",
             Self::Head => "the stored head is not that of the records",
+            Self::Erased => "bodies are gone, and no `audit.purge` of the trail says that they were to go",
+            Self::Held => "bodies are gone although a legal hold keeps them",
             Self::Checkpoint => "the checkpoint is not as the trail's key signed it",
             Self::RolledBack => "the checkpoint covers records that are not there any more",
             Self::State => "the signed state is not the one that the trail's key signed last",

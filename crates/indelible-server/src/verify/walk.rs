@@ -7,6 +7,8 @@ use indelible_core::{EventId, Frontier, Hash, LeafEntry, StreamId};
 
 use super::halt::Halt;
 use super::report::{Fault, FaultKind};
+use crate::ranges::LeafRanges;
+use crate::retention::Permits;
 use crate::trail::TrailError;
 
 /// What the records so far lead to.
@@ -18,6 +20,10 @@ pub(super) struct Walk {
     /// Trees at the sizes that were asked for, as far as they were reached.
     pub(super) trees: HashMap<u64, Frontier>,
     sizes: Vec<u64>,
+    /// Records whose bodies were erased.
+    pub(super) erased: LeafRanges,
+    /// What the records say about that.
+    pub(super) permits: Permits,
 }
 
 /// The leaves of one stream.
@@ -32,7 +38,8 @@ impl Walk {
     ///
     /// `sizes`: tree sizes whose trees the caller wants to compare.
     pub(super) fn new(sizes: Vec<u64>) -> Self {
-        let mut walk = Self { tree: Frontier::default(), streams: HashMap::new(), trees: HashMap::new(), sizes };
+        let (erased, permits) = (LeafRanges::default(), Permits::default());
+        let mut walk = Self { tree: Frontier::default(), streams: HashMap::new(), trees: HashMap::new(), sizes, erased, permits };
         walk.keep_tree();
         walk
     }
@@ -42,9 +49,13 @@ impl Walk {
         self.tree.size()
     }
 
-    /// Adds the next record, whose leaf is `leaf`.
-    pub(super) fn push(&mut self, entry: &LeafEntry, leaf: Hash) -> Result<(), Halt> {
+    /// Adds the next record, whose leaf is `leaf`. Without a body it was erased.
+    pub(super) fn push(&mut self, entry: &LeafEntry, leaf: Hash, body: Option<&[u8]>) -> Result<(), Halt> {
         let leaf_index = self.size();
+        match body {
+            Some(body) => self.permits.hear(leaf_index, entry, body),
+            None => self.erased.push(leaf_index),
+        }
         let leaves = self.streams.entry(entry.stream).or_default();
         if entry.stream_index != leaves.count {
             return Err(self.fault_here(FaultKind::StreamIndex, Some(entry.event)));

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indelible::{
-    Actor, ActorType, Config, Event, Frame, IntentId, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader, StreamId,
-    Timestamp, encode_frame,
+    Actor, ActorType, Config, Event, Frame, IntentId, Item, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader,
+    StreamId, Timestamp, encode_frame,
 };
 use indelible_server::{
     Announced, Config as AgentConfig, DataDir, Deadlines, LEAVES_PER_FILE, Options, Order, Reader, StoredLeaf, TrailError, serve,
@@ -89,13 +89,22 @@ impl Seed {
 
     /// Tells, from a process that looked it up, that the only transaction in doubt was committed.
     pub(crate) fn resolve_the_doubt(&self) {
+        self.resolve_the_doubt_with(&[]);
+    }
+
+    /// The same, with the final bodies of its events, or with none.
+    pub(crate) fn resolve_the_doubt_with(&self, bodies: &[Vec<u8>]) {
         let reader = Reader::open(&self.dir()).unwrap();
-        let intent = reader.connection().query_row("SELECT intent FROM pending", [], |row| row.get(0)).unwrap();
+        let select = "SELECT intent, payload FROM pending";
+        let pending = reader.connection().query_row(select, [], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let (intent, payload) = pending.unwrap();
         let intent = IntentId::from_bytes(intent);
+        let Ok(Frame::Intent { items: promised, .. }) = Frame::parse(2, &payload) else { panic!("an intent waits") };
+        let items = promised.into_iter().zip(bodies).map(|(item, body)| Item { body, ..item }).collect();
         let stream = StreamId::from_bytes([7; 16]);
         let header = SegmentHeader { stream, number: 1, first_sequence: 1, created_at: Timestamp::from_micros(0) };
         let mut segment = header.encode().to_vec();
-        encode_frame(stream, 1, &Frame::Outcome { intent, resolution: Resolution::Committed, items: Vec::new() }, &mut segment);
+        encode_frame(stream, 1, &Frame::Outcome { intent, resolution: Resolution::Committed, items }, &mut segment);
         let folder = self.dir().journal().join("clinic").join(stream.to_string());
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("lock"), "").unwrap();

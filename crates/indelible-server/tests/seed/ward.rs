@@ -68,7 +68,7 @@ fn refused() -> Event {
     Event {
         actor: ana().into(),
         outcome: Outcome::Denied,
-        error: Some(ErrorInfo { r#type: "PermissionDenied".to_owned(), message: "not your ward".to_owned() }),
+        error: Some(ErrorInfo { r#type: "PermissionDenied".to_owned(), message: "not your ward".to_owned(), place: None }),
         request: Some(request(403)),
         ..event(Kind::Request, "patient.open", "2026-02-02T09:00:00Z")
     }

@@ -23,6 +23,7 @@ use super::row::{Row, When, duration, number, text};
 use super::sessions::Visitor;
 use super::templates::{data, frame, render};
 use crate::cli::Body;
+use crate::retention::Purge;
 use crate::search::{Check, Document, StoredRecord, Wanted, find};
 use crate::verify::receipt;
 
@@ -106,7 +107,7 @@ impl Fact {
 
 fn rendered(api: &Api, record: &StoredRecord, check: &Check, evidence: &Evidence) -> minijinja::Value {
     let hit = &record.hit;
-    let body = Body::parse(&hit.body);
+    let body = Body::of(hit);
     let whole: Value = serde_json::from_slice(&hit.body).unwrap_or_default();
     let row = Row::of(hit, &body);
     let all = changes(body.changes.as_ref());
@@ -121,6 +122,8 @@ fn rendered(api: &Api, record: &StoredRecord, check: &Check, evidence: &Evidence
         error => whole.get("error").map(pretty),
         notes => whole.get("notes").map(pretty),
         meta => whole.get("meta").map(pretty),
+        erased => hit.erased.then(|| record.purge.as_ref().map_or_else(|| "by nothing that the trail names".to_owned(), Purge::sentence)),
+        erased_by => record.purge.as_ref().map(|purge| format!("/events/{}", purge.event)),
         truncated => whole.get("truncated") == Some(&Value::Bool(true)),
         evidence => data(evidence),
         entry => check.entry.as_ref().map(|entry| context! {

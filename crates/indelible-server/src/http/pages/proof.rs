@@ -43,10 +43,11 @@ impl Step {
 
 /// Recomputes a record: body, leaf, and the way to the newest signed checkpoint.
 pub(super) fn evidence(dir: &DataDir, reader: &Reader, leaf_index: u64, check: &Check) -> Evidence {
-    let mut steps = vec![
-        Step::new(check.body_matches, "Salt and body give the commitment in the leaf"),
-        Step::new(check.leaf_hash_matches, "The leaf gives the leaf hash that is stored beside it"),
-    ];
+    let body = match check.erased {
+        true => Step::open("The body was erased; its commitment stays in the leaf"),
+        false => Step::new(check.body_matches, "Salt and body give the commitment in the leaf"),
+    };
+    let mut steps = vec![body, Step::new(check.leaf_hash_matches, "The leaf gives the leaf hash that is stored beside it")];
     let (class, headline) = match receipt(dir, reader, leaf_index) {
         Ok(receipt) => {
             steps.extend(leads_to_the_checkpoint(&receipt));

@@ -86,7 +86,7 @@ pub(super) struct Outcome {
 
 impl Row {
     pub(super) fn new(hit: &Hit) -> Self {
-        Self::of(hit, &Body::parse(&hit.body))
+        Self::of(hit, &Body::of(hit))
     }
 
     pub(super) fn of(hit: &Hit, body: &Body) -> Self {
@@ -222,7 +222,13 @@ mod tests {
     use super::*;
 
     fn row(body: &str) -> Row {
-        let hit = Hit { leaf_index: 7, verdict: "recorded".into(), received_at: Timestamp::from_micros(60_000_000), body: body.into() };
+        let hit = Hit {
+            leaf_index: 7,
+            verdict: "recorded".into(),
+            received_at: Timestamp::from_micros(60_000_000),
+            body: body.into(),
+            erased: false,
+        };
         Row::new(&hit)
     }
 
