@@ -4,7 +4,7 @@ Nothing here runs application code except ``str()`` on values of unknown types, 
 cannot be read becomes ``{"type": …, "text": "<unprintable>"}``. All objects may be used from any thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, final
 
@@ -14,6 +14,9 @@ from indelible._types import ActorParts, ChangeParts, Kind, Outcome, RequestPart
 
 __all__ = [
     "UNKNOWN",
+    "Body",
+    "BodyTap",
+    "Capture",
     "Context",
     "Encoded",
     "Event",
@@ -28,6 +31,7 @@ __all__ = [
     "Unknown",
     "__version__",
     "encode",
+    "sql_writes",
 ]
 
 __version__: str
@@ -50,16 +54,62 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text with every secret replaced by ``[masked]``."""
 
+    def members(self, members: Mapping[str, Any]) -> str:
+        """The JSON of an object with these members, of any values, without what is secret in it."""
+
+    def path(self, path: str) -> str:
+        """A path, with its query where it has one, without what is secret in it."""
+
+    def header(self, name: str, value: str) -> str:
+        """The value of a header: ``[masked]`` where the name is sensitive, else without what is secret in it."""
+
 @final
 class Policy:
     """How much of a request is recorded: the level of the first rule that matches, else ``level``. Immutable.
 
-    A rule has ``level`` and at least one of ``route``, ``path`` (patterns with ``*``) and ``method`` (one, or several with commas). A
-    mistake is a ``ValueError``.
+    A rule has ``level`` and at least one of ``route``, ``path`` (patterns with ``*``), ``method``, ``status``, ``user`` and ``extension`` (one,
+    or several with commas). A mistake is a ``ValueError``.
     """
 
-    def __new__(cls, level: str, rules: Sequence[Mapping[str, str]]) -> Policy: ...
-    def level(self, method: str, route: str | None, path: str) -> str: ...
+    def __new__(
+        cls, level: str, rules: Sequence[Mapping[str, str]], include: Sequence[str] = ..., exclude: Sequence[str] = ...
+    ) -> Policy: ...
+    def level(self, method: str, path: str, route: str | None, status: int | None, user: str | None) -> str:
+        """The level of a request that has been answered. A condition on what is ``None`` does not hold."""
+
+    def level_max(self, method: str, path: str) -> str:
+        """The highest level that a request can still get when it begins."""
+
+    @property
+    def asks_for_user(self) -> bool: ...
+
+@final
+class Body:
+    """What becomes of a body that passes by in chunks: at most ``bytes_max`` of it, its size and digest.
+
+    ``encoded``: the bytes are compressed, so that they are not what ``content_type`` says.
+    """
+
+    def __new__(cls, content_type: str, bytes_max: int, encoded: bool = False) -> Body: ...
+    def push(self, chunk: object) -> None:
+        """Takes the next ``bytes``; never raises."""
+
+    @property
+    def total(self) -> int:
+        """How many bytes have passed."""
+
+@final
+class BodyTap:
+    """Stands in the place of a stream: passes every call on and sees the bytes that are read. It reads nothing by itself."""
+
+    def __new__(cls, stream: Any, content_type: str, bytes_max: int, encoded: bool = False) -> BodyTap: ...
+    def read(self, *args: Any, **kwargs: Any) -> Any: ...
+    def readline(self, *args: Any, **kwargs: Any) -> Any: ...
+    def readlines(self, *args: Any) -> Any: ...
+    def seek(self, *args: Any) -> Any: ...
+    def __iter__(self) -> BodyTap: ...
+    def __next__(self) -> Any: ...
+    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class Context:
@@ -80,6 +130,32 @@ class Context:
         meta: Mapping[str, Any] | None = None,
         notes: Sequence[str] | None = None,
     ) -> Context: ...
+    def carried(self, bytes_max: int) -> str:
+        """What travels with a message to another process: JSON of an object whose members are the arguments above, redacted.
+
+        Where that is longer than ``bytes_max``, ``meta`` stays behind, then ``reason``, and a note says so.
+        """
+
+@final
+class Capture:
+    """The last events of recorders that were opened with it: in place of the journal, for the tests of an application.
+
+    Beyond ``events_max`` events or ``bytes_max`` bytes of bodies the oldest are dropped and counted. A forked child captures nothing.
+    """
+
+    def __new__(cls, *, events_max: int = 10_000, bytes_max: int = 67_108_864) -> Capture: ...
+    @property
+    def events_max(self) -> int: ...
+    def mark(self) -> int:
+        """The number that the next event will have."""
+
+    def since(self, number: int) -> list[tuple[int, Literal["pending", "recorded", "committed", "rolled_back", "in_doubt"], str]]:
+        """Number, fate until now and body (JSON text) of the events from this number on."""
+
+    def dropped(self, number: int) -> int:
+        """How many events from this number on are no longer kept."""
+
+    def forget_before(self, number: int) -> None: ...
 
 @final
 class Unknown:
@@ -103,9 +179,16 @@ class Encoded:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def json(self) -> str:
+        """The value as it would stand in a body, not redacted."""
 
 def encode(value: Any) -> Encoded:
     """Copies a value as it is now. Never raises because of the value. The copy is not redacted: that happens when it is recorded."""
+
+def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]]]:
+    """What SQL text writes: a fingerprint (16 hexadecimal digits; literals, comments and white space do not count), whether rows come back,
+    and the tables, as (verb, table, whether the driver's row count is theirs). No table for what only reads; never raises.
+    """
 
 @final
 class Event:
@@ -115,6 +198,36 @@ class Event:
     def kind(self) -> str: ...
     @property
     def action(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def actor_type(self) -> str: ...
+    @property
+    def resource(self) -> tuple[str, str | None, str | None] | None:
+        """Type, id and label of what was acted upon."""
+
+    def add(
+        self,
+        redactor: Redactor,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        notes: Sequence[str] | None = None,
+        code: tuple[str, int, str] | None = None,
+    ) -> None:
+        """Adds members to ``meta`` (the caller knows that none of that name is there), notes, and the place in the code: file, line, function.
+
+        ``ValueError`` when the event was recorded before; so with the other methods.
+        """
+
+    def parts(self) -> list[tuple[str, str]]:
+        """What people wrote, by name, as it is after redaction.
+
+        Text: ``resource.label``, ``request.path``, ``request.query``, ``request.user_agent``, ``error.message``, ``reason``. JSON text: ``request.headers``,
+        ``request.body``, ``request.response``, ``meta``, ``changes``. A part that is not there is left out.
+        """
+
+    def replace(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Puts other text in place of parts that are there. It is taken as it is: redacted, and JSON where the part is."""
 
 @final
 class Model:
@@ -123,7 +236,8 @@ class Model:
     ``type`` is the label (``clinic.Patient``), ``noun`` the first half of the action (``patient``). A field is masked when ``masked``
     says so at its place or the redactor masks its name: its value never leaves this class. ``sensitive`` events are kept as ``aborted``
     when their transaction is rolled back (``KEEP_ROLLED_BACK``). ``key`` is the place in ``fields`` of the one that holds the key, ``None``
-    when there is none or it has several parts; only :meth:`Intent.committed_keyed` asks for it.
+    when there is none or it has several parts; only :meth:`Intent.committed_keyed` asks for it. ``places`` are those of ``fields`` among
+    all columns, ``None``: all are recorded; only :meth:`Transaction.hold_created` asks for them.
 
     Everywhere: ``pk`` is any value, ``None`` when the database has not made it yet. ``label`` is cut to 256 bytes, ``None`` leaves it
     out. ``indexes`` are places in ``fields``; ``old`` and ``new`` are aligned with ``indexes``. A value is anything at all, or
@@ -140,9 +254,16 @@ class Model:
         masked: Sequence[bool],
         sensitive: bool,
         key: int | None = None,
+        places: Sequence[int] | None = None,
     ) -> Model: ...
     def created(self, context: Context, pk: Any, label: str | None, values: Sequence[Any]) -> Event:
         """A row was inserted; ``values`` are aligned with ``fields``."""
+
+    def upserted(self, context: Context, pk: Any, indexes: Sequence[int], new: Sequence[Any]) -> Event:
+        """A row was inserted or, because of a conflict, updated (action ``noun.upsert``); nobody says which, and no old value is known."""
+
+    def raw(self, context: Context, *, table: str, verb: str, count: int | None, fingerprint: str) -> Event:
+        """SQL of the application's own wrote the table of this model (action ``noun.raw_sql``)."""
 
     def updated(
         self, context: Context, pk: Any, label: str | None, indexes: Sequence[int], old: Sequence[Any], new: Sequence[Any]
@@ -202,6 +323,19 @@ class Transaction:
     """The events held for one open transaction of one database connection. One thread at a time."""
 
     def hold(self, event: Event) -> Recorded: ...
+    def hold_all(self, events: Iterable[Event]) -> None: ...
+    def hold_created(self, model: Model, context: Context, rows: list[list[Any]], key: int, labels: list[str | None] | None = None) -> None:
+        """Holds the events of rows that one statement inserted: what :meth:`Model.created` would make of each.
+
+        A row has the values of all columns, of which ``places`` of the model says which are recorded, and its key at the place ``key``.
+        """
+
+    def supersede(self, event: Event) -> Recorded:
+        """Holds an event in the place of the newest held change of the same resource, whose changes it takes over.
+
+        Without one it is held like any other. Rolling back to a savepoint made in between leaves the earlier event as it was.
+        """
+
     def savepoint(self, sid: str) -> None: ...
     def release(self, sid: str) -> None:
         """Forgets the savepoint and keeps what was held since. Rolling back to it is then no longer possible."""
@@ -224,7 +358,7 @@ class Transaction:
 class Recorder:
     """The journal of this process. Opens a new stream by itself after a fork.
 
-    ``on_loss`` is called with the cause (or ``None``) in the thread that could not record, for each call that lost something.
+    With ``capture`` events go there and no file is made. ``on_loss`` is called with the cause (or ``None``) in the thread that could not record, for each call that lost something.
 
     Raises :class:`IndelibleError` when the journal cannot be opened; the message names the path and the cause.
     """
@@ -243,6 +377,7 @@ class Recorder:
         keep_rolled_back: Literal["sensitive", "all", "none"] = "sensitive",
         limits: Mapping[str, int] | None = None,
         on_loss: Callable[[str | None], object] | None = None,
+        capture: Capture | None = None,
     ) -> Recorder: ...
     def event(
         self,
@@ -254,7 +389,7 @@ class Recorder:
         resource: ResourceParts | Mapping[str, Any] | None = None,
         changes: Sequence[ChangeParts | Mapping[str, Any]] | None = None,
         request: RequestParts | Mapping[str, Any] | None = None,
-        error: tuple[str, str] | None = None,
+        error: tuple[str, str] | tuple[str, str, str | None] | None = None,
         reason: str | None = None,
         meta: Mapping[str, Any] | None = None,
         occurred_at_us: int | None = None,
@@ -262,11 +397,51 @@ class Recorder:
     ) -> Event:
         """Any event. ``reason`` and ``request`` win over the context's, ``meta`` and ``notes`` are added to them.
 
-        ``error`` is (type, message). ``action`` is normalised to ``noun.verb``. Raises ``ValueError`` for an unknown kind or outcome.
+        ``error`` is (type, message) or (type, message, place). ``action`` is normalised to ``noun.verb``. Raises ``ValueError`` for an unknown kind or outcome.
+        """
+
+    def request(
+        self,
+        context: Context,
+        action: str,
+        outcome: Outcome,
+        members: RequestParts | Mapping[str, Any],
+        occurred_at_us: int,
+        error: tuple[str, str] | tuple[str, str, str | None] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        notes: Sequence[str] | None = None,
+        environ: dict[str, Any] | None = None,
+        body: BodyTap | None = None,
+        response_headers: Iterable[tuple[str, str]] | None = None,
+        response: bytes | Body | str | None = None,
+        body_bytes: int = 0,
+    ) -> Event:
+        """An event of kind ``request``.
+
+        ``environ`` (``HttpRequest.META``) gives the headers, ``body`` what the application read, ``response`` the answer's body, what was
+        captured of it, or why it was not; all are masked, and bodies are bounded by ``body_bytes``.
+        """
+
+    def declared(
+        self,
+        event: Event,
+        context: Context,
+        *,
+        kind: Kind | None = None,
+        action: str | None = None,
+        reason: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """The same event, as somebody who knows more about it declared it; ``event`` itself is used up.
+
+        ``context`` is the one it was made with: the new ``meta`` is the context's under the members of ``meta``. What is ``None`` stays.
         """
 
     def record(self, event: Event) -> Recorded:
         """Journals at once. Raises :class:`Refused` only with ``on_failure="required"``."""
+
+    def record_once(self, event: Event, happened_at_ms: int, digest: bytes) -> Recorded | None:
+        """As :meth:`record`, under an identifier made of the two (``digest``: 10 bytes); ``None`` when this host has told it already."""
 
     def transaction(self, alias: str) -> Transaction: ...
     def intent(self, alias: str, events: Sequence[Event]) -> Intent:

@@ -1,6 +1,6 @@
 //! Who, where and why: the part that all events of a request have in common.
 
-use indelible::{EncodedActor, Event, Json, ObjectWriter, Request};
+use indelible::{ArrayWriter, EncodedActor, Event, Json, ObjectWriter, Request, push_string};
 use pyo3::prelude::*;
 
 use crate::parts;
@@ -48,9 +48,51 @@ impl Context {
             notes: notes.map(parts::texts).transpose()?.unwrap_or_default(),
         })
     }
+
+    /// What travels with a message to another process: the JSON of an object with the arguments of the constructor, already redacted.
+    ///
+    /// Where that is longer than `bytes_max`, `meta` stays behind, then `reason`, and a note says so. The rest is short by itself.
+    fn carried(&self, bytes_max: usize) -> String {
+        let mut text = String::new();
+        for (cut, note) in [(0, None), (1, Some("meta not carried: too large")), (2, Some("meta and reason not carried: too large"))] {
+            text.clear();
+            self.carry(cut, note, &mut text);
+            if text.len() <= bytes_max {
+                break;
+            }
+        }
+        text
+    }
 }
 
 impl Context {
+    fn carry(&self, cut: usize, note: Option<&str>, out: &mut String) {
+        let mut object = ObjectWriter::begin(out);
+        object.member("actor").push_str(self.actor.as_json());
+        object.optional("request_id", self.request_id.as_deref());
+        object.optional("trace_id", self.trace_id.as_deref());
+        object.optional("span_id", self.span_id.as_deref());
+        object.optional("tenant", self.tenant.as_deref());
+        if cut < 2 {
+            object.optional("reason", self.reason.as_deref());
+        }
+        if cut < 1 && !self.meta.is_empty() {
+            let mut meta = ObjectWriter::begin(object.member("meta"));
+            for (name, value) in &self.meta {
+                meta.json(name, value);
+            }
+            meta.end();
+        }
+        if note.is_some() || !self.notes.is_empty() {
+            let mut notes = ArrayWriter::begin(object.member("notes"));
+            for note in self.notes.iter().map(String::as_str).chain(note) {
+                push_string(notes.element(), note);
+            }
+            notes.end();
+        }
+        object.end();
+    }
+
     /// Copies everything known into an event; `meta` are the event's own members, which win over members of the same name.
     pub(crate) fn apply(&self, event: &mut Event, meta: Vec<(String, Json)>) {
         event.actor = self.actor.clone();
@@ -60,7 +102,12 @@ impl Context {
         event.reason.clone_from(&self.reason);
         event.tenant.clone_from(&self.tenant);
         event.notes.clone_from(&self.notes);
-        event.meta = merged(&self.meta, &meta);
+        event.meta = self.meta_with(&meta);
+    }
+
+    /// What is known with an event's own members, which win.
+    pub(crate) fn meta_with(&self, meta: &[(String, Json)]) -> Option<Json> {
+        merged(&self.meta, meta)
     }
 }
 

@@ -3,6 +3,8 @@
 //! It holds no policy and no format of its own (those are in `indelible`), and no `unsafe` code. No function here raises because of a value
 //! that it was given to record, and none holds a lock while Python code can run.
 
+mod body;
+mod capture;
 mod context;
 mod errors;
 mod event;
@@ -13,6 +15,8 @@ mod policy;
 mod recorded;
 mod recorder;
 mod redactor;
+mod request;
+mod sql;
 mod types;
 mod values;
 mod walk;
@@ -26,6 +30,9 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Refused", py.get_type::<errors::Refused>())?;
     module.add("UNKNOWN", values::unknown(py)?)?;
+    module.add_class::<body::BodyTap>()?;
+    module.add_class::<body::PyBody>()?;
+    module.add_class::<capture::PyCapture>()?;
     module.add_class::<context::Context>()?;
     module.add_class::<event::PyEvent>()?;
     module.add_class::<model::Model>()?;
@@ -37,5 +44,6 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<values::Encoded>()?;
     module.add_class::<values::Expression>()?;
     module.add_class::<values::Unknown>()?;
-    module.add_function(wrap_pyfunction!(values::encode, module)?)
+    module.add_function(wrap_pyfunction!(values::encode, module)?)?;
+    module.add_function(wrap_pyfunction!(sql::sql_writes, module)?)
 }

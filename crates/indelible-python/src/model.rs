@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use indelible::{Action, Changes, Event, FieldName, Kind, Redactor, Resource};
+use indelible::{Action, Changes, Event, FieldName, Json, Kind, Redactor, Resource};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use crate::context::Context;
 use crate::event::PyEvent;
@@ -28,8 +29,12 @@ pub(crate) struct Model {
     create: Action,
     update: Action,
     delete: Action,
+    upsert: Action,
+    raw_sql: Action,
     fields: Vec<Field>,
     sensitive: bool,
+    /// Where the values of `fields` stand among those of all columns.
+    places: Vec<usize>,
     /// Length of the last row's changes: the room that the next one's get at once.
     changes_bytes: AtomicUsize,
 }
@@ -65,7 +70,8 @@ impl<'a, 'py> Value<'a, 'py> {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (redactor, *, r#type, noun, fields, masked, sensitive, key=None))]
+    #[pyo3(signature = (redactor, *, r#type, noun, fields, masked, sensitive, key=None, places=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn new(
         redactor: &Bound<'_, PyRedactor>,
         r#type: String,
@@ -74,9 +80,14 @@ impl Model {
         masked: Vec<bool>,
         sensitive: bool,
         key: Option<usize>,
+        places: Option<Vec<usize>>,
     ) -> PyResult<Self> {
         if fields.len() != masked.len() {
             return Err(PyValueError::new_err(format!("{} fields, but {} flags of masking", fields.len(), masked.len())));
+        }
+        let places = places.unwrap_or_else(|| (0..fields.len()).collect());
+        if fields.len() != places.len() {
+            return Err(PyValueError::new_err(format!("{} fields, but {} places", fields.len(), places.len())));
         }
         let redactor = redactor.get().shared();
         let field = |(index, (name, masked)): (usize, (String, bool))| Field {
@@ -92,8 +103,11 @@ impl Model {
             create: action("create"),
             update: action("update"),
             delete: action("delete"),
+            upsert: action("upsert"),
+            raw_sql: action("raw_sql"),
             fields,
             sensitive,
+            places,
             changes_bytes: AtomicUsize::new(0),
         })
     }
@@ -129,6 +143,33 @@ impl Model {
             return Ok(None);
         }
         self.event(&self.update, context, Some((pk, label)), changes.changes).map(Some)
+    }
+
+    fn upserted(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        indexes: &Bound<'_, PyAny>,
+        new: &Bound<'_, PyAny>,
+    ) -> PyResult<PyEvent> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for (index, new) in indexes.try_iter()?.zip(new.try_iter()?) {
+            changes.upserted(self.field(&index?)?, &new?);
+        }
+        self.event(&self.upsert, context, Some((pk, None)), changes.changes)
+    }
+
+    #[pyo3(signature = (context, *, table, verb, count, fingerprint))]
+    fn raw(&self, context: &Bound<'_, Context>, table: &str, verb: &str, count: Option<u64>, fingerprint: &str) -> PyResult<PyEvent> {
+        let mut changes = Changes::default();
+        changes.push_statement(count, &[], None, &[]);
+        let mut event = Event::of(Kind::Change, self.raw_sql.clone());
+        let about = [("verb", verb), ("table", table), ("fingerprint", fingerprint)];
+        context.get().apply(&mut event, about.map(|(name, value)| (format!("sql_{name}"), Json::string(value))).into());
+        event.resource = Some(Resource { r#type: self.r#type.clone(), ..Resource::default() });
+        event.changes = changes;
+        event.sensitive = self.sensitive;
+        Ok(PyEvent::new(event))
     }
 
     fn deleted(
@@ -178,7 +219,8 @@ impl Model {
             "create" => &self.create,
             "update" => &self.update,
             "delete" => &self.delete,
-            _ => return Err(PyValueError::new_err(format!("{verb:?} is none of create, update, delete"))),
+            "upsert" => &self.upsert,
+            _ => return Err(PyValueError::new_err(format!("{verb:?} is none of create, update, delete, upsert"))),
         };
         let ids = ids.map_or_else(|| Ok(Vec::new()), |ids| parts::identifiers(ids, STATEMENT_IDS_MAX))?;
         let filter = r#where.map(|filter| self.redactor.text(&filter.0).into_owned());
@@ -190,6 +232,31 @@ impl Model {
 }
 
 impl Model {
+    /// Makes the events of rows that were inserted together and hands them on one by one.
+    ///
+    /// Each row has the values of all columns, its key at `key`. A value that is the very object of the row before is not encoded again.
+    pub(crate) fn created_rows(
+        &self,
+        context: &Bound<'_, Context>,
+        rows: &Bound<'_, PyList>,
+        key: usize,
+        labels: Option<&Bound<'_, PyList>>,
+        mut hold: impl FnMut(Event) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let mut changes = FieldChanges::new(self, rows.py())?;
+        let mut before: Vec<Repeated> = self.fields.iter().map(|_| Repeated::default()).collect();
+        for (index, row) in rows.iter().enumerate() {
+            let row = row.cast_into::<PyList>()?;
+            for ((field, &place), before) in self.fields.iter().zip(&self.places).zip(&mut before) {
+                changes.created_again(field, row.get_item(place)?, before);
+            }
+            let label = labels.map(|labels| labels.get_item(index)).transpose()?.filter(|label| !label.is_none());
+            hold(self.row(&self.create, context, Some((&row.get_item(key)?, label.as_ref())), changes.take())?)?;
+            changes.changes = Changes::with_capacity(self.changes_bytes.load(Ordering::Relaxed));
+        }
+        Ok(())
+    }
+
     fn field(&self, index: &Bound<'_, PyAny>) -> PyResult<&Field> {
         let index: usize = index.extract()?;
         self.fields.get(index).ok_or_else(|| PyValueError::new_err(format!("{} has no field {index}", self.r#type)))
@@ -202,6 +269,16 @@ impl Model {
         row: Option<(&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>)>,
         changes: Changes,
     ) -> PyResult<PyEvent> {
+        self.row(action, context, row, changes).map(PyEvent::new)
+    }
+
+    fn row(
+        &self,
+        action: &Action,
+        context: &Bound<'_, Context>,
+        row: Option<(&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>)>,
+        changes: Changes,
+    ) -> PyResult<Event> {
         let mut resource = Resource { r#type: self.r#type.clone(), ..Resource::default() };
         if let Some((pk, label)) = row {
             resource.id = parts::identifier(pk)?;
@@ -213,8 +290,15 @@ impl Model {
         event.resource = Some(resource);
         event.changes = changes;
         event.sensitive = self.sensitive;
-        Ok(PyEvent::new(event))
+        Ok(event)
     }
+}
+
+/// The value that a field had in the row before, and its text; nothing where it could have changed in between.
+#[derive(Default)]
+struct Repeated<'py> {
+    value: Option<Bound<'py, PyAny>>,
+    text: String,
 }
 
 /// Collects the changes of one row; text is written into two buffers that are used again for each field.
@@ -251,6 +335,37 @@ impl<'a> FieldChanges<'a> {
             Value::Unknown => self.changes.push_created_unknown(field.name.as_str(), None),
             Value::Computed(expression) => self.changes.push_created_unknown(field.name.as_str(), Some(expression.as_str())),
         }
+    }
+
+    /// The same, for one of many rows that are inserted together.
+    fn created_again<'py>(&mut self, field: &Field, value: Bound<'py, PyAny>, before: &mut Repeated<'py>) {
+        if field.masked {
+            return self.changes.push_masked(field.name.as_str());
+        }
+        if before.value.as_ref().is_some_and(|before| before.is(&value)) {
+            return self.changes.push_created(&field.name, |out| out.push_str(&before.text));
+        }
+        if !self.types.exact(&value).is_some_and(Sort::compares_by_value) {
+            before.value = None;
+            return self.created(field, &value);
+        }
+        before.text.clear();
+        self.redacting.push(&value, &mut before.text);
+        self.changes.push_created(&field.name, |out| out.push_str(&before.text));
+        before.value = Some(value);
+    }
+
+    fn take(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The old value is never known: nobody says whether there was one.
+    fn upserted(&mut self, field: &Field, new: &Bound<'_, PyAny>) {
+        if field.masked {
+            return self.changes.push_masked(field.name.as_str());
+        }
+        self.encode_new(new);
+        self.changes.push_old_unknown(field.name.as_str(), Some(&self.new));
     }
 
     fn deleted(&mut self, field: &Field, value: &Bound<'_, PyAny>) {

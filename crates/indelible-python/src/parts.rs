@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use indelible::{Actor, ActorType, Changes, Json, Redactor, Request, Resource, push_i64};
+use indelible::{Actor, ActorType, Changes, ErrorInfo, Json, Redactor, Request, Resource, not_captured, push_i64};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::body::PyBody;
 use crate::types::{Sort, Types};
 use crate::values::Unknown;
 use crate::walk::{Walker, shortened, text_of};
@@ -163,11 +164,23 @@ pub(crate) fn request(redactor: &Redactor, mapping: &Bound<'_, PyAny>) -> PyResu
             "duration_us" => request.duration_us = present(&value, |value| value.extract())?,
             "client_ip" => request.client_ip = present(&value, text)?,
             "user_agent" => request.user_agent = present(&value, |value| redacted_text(redactor, value))?,
+            "response_bytes" => request.response_bytes = present(&value, |value| value.extract())?,
             "headers" => request.headers = present(&value, |value| headers(redactor, value))?,
+            "response_headers" => request.response_headers = present(&value, |value| headers(redactor, value))?,
+            "body" => request.body = present(&value, |value| body(redactor, value))?,
+            "response" => request.response = present(&value, |value| body(redactor, value))?,
             _ => return Err(not_a_member("request", &name)),
         }
     }
     Ok(request)
+}
+
+/// A body that was captured, or as text why it was not.
+fn body(redactor: &Redactor, value: &Bound<'_, PyAny>) -> PyResult<Json> {
+    match value.cast::<PyBody>() {
+        Ok(body) => Ok(body.get().to_json(redactor)),
+        Err(_) => Ok(not_captured(&text(value)?, None)),
+    }
 }
 
 fn headers(redactor: &Redactor, mapping: &Bound<'_, PyAny>) -> PyResult<Json> {
@@ -180,6 +193,15 @@ fn headers(redactor: &Redactor, mapping: &Bound<'_, PyAny>) -> PyResult<Json> {
     }
     object.end();
     Ok(Json::from_text(out))
+}
+
+/// What went wrong: type and message, and the place where it is known.
+pub(crate) fn error(redactor: &Redactor, error: &Bound<'_, PyTuple>) -> PyResult<ErrorInfo> {
+    Ok(ErrorInfo {
+        r#type: text(&error.get_item(0)?)?,
+        message: redacted_text(redactor, &error.get_item(1)?)?,
+        place: error.get_item(2).ok().map(|place| present(&place, text)).transpose()?.flatten(),
+    })
 }
 
 /// Changes given field by field; a field whose name is masked loses its values.

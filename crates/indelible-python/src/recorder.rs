@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use indelible::{Config, Durability, ErrorInfo, Event, KeepRolledBack, Kind, Limits, OnFailure, Outcome, Redactor, Request, Timestamp};
+use indelible::{Action, Config, Durability, Event, KeepRolledBack, Kind, Limits, OnFailure, Outcome, Redactor, Request, Timestamp};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::body::BodyTap;
+use crate::capture::PyCapture;
 use crate::context::Context;
 use crate::errors;
 use crate::event::PyEvent;
+use crate::model::Model;
 use crate::parts;
 use crate::recorded::Answers;
 use crate::redactor::PyRedactor;
+use crate::request::Bodies;
 use crate::walk::Text;
 
 /// Who is told that an event was lost, so that it can be logged.
@@ -46,7 +50,7 @@ impl PyRecorder {
     #[new]
     #[pyo3(signature = (
         redactor, *, data_dir, service, environment="", version="", process_kind="web",
-        durability="buffered", on_failure="standard", keep_rolled_back="sensitive", limits=None, on_loss=None
+        durability="buffered", on_failure="standard", keep_rolled_back="sensitive", limits=None, on_loss=None, capture=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn new(
@@ -61,6 +65,7 @@ impl PyRecorder {
         keep_rolled_back: &str,
         limits: Option<&Bound<'_, PyDict>>,
         on_loss: Option<Py<PyAny>>,
+        capture: Option<&Bound<'_, PyCapture>>,
     ) -> PyResult<Self> {
         let config = Config {
             environment: environment.to_owned(),
@@ -76,6 +81,7 @@ impl PyRecorder {
                 &[("sensitive", KeepRolledBack::Sensitive), ("all", KeepRolledBack::All), ("none", KeepRolledBack::None)],
             )?,
             limits: limits.map(self::limits).transpose()?.unwrap_or_default(),
+            capture: capture.map(|capture| capture.get().shared()),
             ..Config::new(data_dir, service)
         };
         let required = config.on_failure == OnFailure::Required;
@@ -98,7 +104,7 @@ impl PyRecorder {
         resource: Option<&Bound<'_, PyAny>>,
         changes: Option<&Bound<'_, PyAny>>,
         request: Option<&Bound<'_, PyAny>>,
-        error: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        error: Option<&Bound<'_, PyTuple>>,
         reason: Option<&Bound<'_, PyAny>>,
         meta: Option<&Bound<'_, PyAny>>,
         occurred_at_us: Option<i64>,
@@ -120,9 +126,7 @@ impl PyRecorder {
             let known = event.request.take().and_then(|known| known.id);
             event.request = Some(Request { id: request.id.or(known), ..request });
         }
-        if let Some((r#type, message)) = error {
-            event.error = Some(ErrorInfo { r#type: parts::text(&r#type)?, message: parts::redacted_text(redactor, &message)? });
-        }
+        event.error = error.map(|error| parts::error(redactor, error)).transpose()?;
         if let Some(reason) = reason {
             event.reason = Some(parts::redacted_text(redactor, reason)?);
         }
@@ -132,16 +136,87 @@ impl PyRecorder {
         Ok(PyEvent::new(event))
     }
 
+    #[pyo3(signature = (event, context, *, kind=None, action=None, reason=None, meta=None))]
+    fn declared(
+        &self,
+        event: &Bound<'_, PyEvent>,
+        context: &Bound<'_, Context>,
+        kind: Option<&str>,
+        action: Option<Text>,
+        reason: Option<&Bound<'_, PyAny>>,
+        meta: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyEvent> {
+        let redactor = &*self.redactor;
+        let kind = kind.map(|name| Kind::from_name(name).ok_or_else(|| PyValueError::new_err(format!("{name:?} is no kind of event"))));
+        let kind = kind.transpose()?;
+        let meta = meta.map(|meta| parts::named_values(redactor, meta)).transpose()?;
+        let reason = reason.map(|reason| parts::redacted_text(redactor, reason)).transpose()?;
+        let mut event = event.get().take()?;
+        if let Some(meta) = meta {
+            event.meta = context.get().meta_with(&meta);
+        }
+        if let Some(action) = action {
+            event.action = Action::new(&action.0);
+        }
+        event.kind = kind.unwrap_or(event.kind);
+        event.reason = reason.or(event.reason);
+        Ok(PyEvent::new(event))
+    }
+
+    #[pyo3(signature = (
+        context, action, outcome, members, occurred_at_us, error=None, meta=None, notes=None,
+        environ=None, body=None, response_headers=None, response=None, body_bytes=0
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "arguments in Python")]
+    fn request(
+        &self,
+        context: &Bound<'_, Context>,
+        action: Text,
+        outcome: &str,
+        members: &Bound<'_, PyAny>,
+        occurred_at_us: i64,
+        error: Option<&Bound<'_, PyTuple>>,
+        meta: Option<&Bound<'_, PyAny>>,
+        notes: Option<&Bound<'_, PyAny>>,
+        environ: Option<&Bound<'_, PyDict>>,
+        body: Option<&Bound<'_, BodyTap>>,
+        response_headers: Option<&Bound<'_, PyAny>>,
+        response: Option<&Bound<'_, PyAny>>,
+        body_bytes: usize,
+    ) -> PyResult<PyEvent> {
+        let redactor = &*self.redactor;
+        let mut event = Event::new(Kind::Request, &action.0);
+        let meta = meta.map(|meta| parts::named_values(redactor, meta)).transpose()?.unwrap_or_default();
+        context.get().apply(&mut event, meta);
+        event.outcome = Outcome::from_name(outcome).ok_or_else(|| PyValueError::new_err(format!("{outcome:?} is no outcome")))?;
+        event.occurred_at = Some(Timestamp::from_micros(occurred_at_us));
+        let mut request = parts::request(redactor, members)?;
+        Bodies { environ, body, response_headers, response, bytes_max: body_bytes }.put_into(&mut request, redactor)?;
+        event.request = Some(request);
+        event.error = error.map(|error| parts::error(redactor, error)).transpose()?;
+        if let Some(notes) = notes {
+            event.notes.extend(parts::texts(notes)?);
+        }
+        Ok(PyEvent::new(event))
+    }
+
     fn record<'py>(&self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
         let event = event.get().take()?;
         let recorded = self.waiting(py, || self.recorder.record(event));
-        if recorded == indelible::Recorded::Lost {
-            if self.required {
-                return Err(errors::lost(&self.recorder.health()));
-            }
-            self.on_loss.tell(py, &self.recorder);
-        }
-        Answers::get(py)?.answer(py, recorded)
+        self.answer(py, recorded)
+    }
+
+    fn record_once<'py>(
+        &self,
+        py: Python<'py>,
+        event: &Bound<'py, PyEvent>,
+        happened_at_ms: u64,
+        digest: [u8; 10],
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let event = event.get().take()?;
+        // It may wait for another process, whatever the settings say.
+        let recorded = py.detach(|| self.recorder.record_once(event, happened_at_ms, digest));
+        recorded.map(|recorded| self.answer(py, recorded)).transpose()
     }
 
     fn transaction(&self, alias: &str) -> PyTransaction {
@@ -194,6 +269,17 @@ impl PyRecorder {
 }
 
 impl PyRecorder {
+    /// The answer in Python; a loss is told, or raised where that was asked for.
+    fn answer<'py>(&self, py: Python<'py>, recorded: indelible::Recorded) -> PyResult<Bound<'py, PyAny>> {
+        if recorded == indelible::Recorded::Lost {
+            if self.required {
+                return Err(errors::lost(&self.recorder.health()));
+            }
+            self.on_loss.tell(py, &self.recorder);
+        }
+        Answers::get(py)?.answer(py, recorded)
+    }
+
     /// Lets other threads run Python where the journal may make this one wait; elsewhere that would cost more than the append.
     fn waiting<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
         if self.waits { py.detach(work) } else { work() }
@@ -217,6 +303,35 @@ impl PyTransaction {
     fn hold<'py>(&mut self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
         let recorded = self.transaction.record(event.get().take()?);
         Answers::get(py)?.answer(py, recorded)
+    }
+
+    fn supersede<'py>(&mut self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
+        let recorded = self.transaction.supersede(event.get().take()?);
+        Answers::get(py)?.answer(py, recorded)
+    }
+
+    fn hold_all(slf: &Bound<'_, Self>, events: &Bound<'_, PyAny>) -> PyResult<()> {
+        for event in events.try_iter()? {
+            let event = event?.cast::<PyEvent>()?.get().take()?;
+            // Borrowed for each event alone: making the next one runs Python.
+            slf.try_borrow_mut()?.transaction.record(event);
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (model, context, rows, key, labels=None))]
+    fn hold_created(
+        slf: &Bound<'_, Self>,
+        model: &Bound<'_, Model>,
+        context: &Bound<'_, Context>,
+        rows: &Bound<'_, PyList>,
+        key: usize,
+        labels: Option<&Bound<'_, PyList>>,
+    ) -> PyResult<()> {
+        model.get().created_rows(context, rows, key, labels, |event| {
+            slf.try_borrow_mut()?.transaction.record(event);
+            Ok(())
+        })
     }
 
     fn savepoint(&mut self, sid: &str) {
@@ -301,7 +416,9 @@ impl PyIntent {
     }
 
     fn unknown(&self) {
-        drop(self.take());
+        if let Some(intent) = self.take() {
+            intent.unknown();
+        }
     }
 }
 
@@ -325,6 +442,8 @@ fn limits(given: &Bound<'_, PyDict>) -> PyResult<Limits> {
     let mut limits = Limits::default();
     for (name, value) in given {
         match name.extract::<&str>()? {
+            // Of the middleware, which hands it over with each body.
+            "body_bytes" => {}
             "event_bytes" => limits.event_bytes = value.extract()?,
             "journal_bytes" => limits.journal_bytes = value.extract()?,
             "segment_bytes" => limits.segment_bytes = value.extract()?,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use indelible::{Detectors, Redactor};
+use indelible::{Detectors, ObjectWriter, Redactor};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::parts;
 use crate::walk::Text;
 
 /// Which names are masked and which secrets are found in text.
@@ -39,5 +40,24 @@ impl PyRedactor {
 
     fn text(&self, text: Text) -> String {
         self.redactor.text(&text.0).into_owned()
+    }
+
+    /// The JSON of an object with these members, redacted by name and by value.
+    fn members(&self, members: &Bound<'_, PyAny>) -> PyResult<String> {
+        let mut out = String::new();
+        let mut object = ObjectWriter::begin(&mut out);
+        for (name, value) in parts::named_values(&self.redactor, members)? {
+            object.json(&name, &value);
+        }
+        object.end();
+        Ok(out)
+    }
+
+    fn path(&self, path: Text) -> String {
+        self.redactor.path(&path.0).into_owned()
+    }
+
+    fn header(&self, name: Text, value: Text) -> String {
+        self.redactor.header(&name.0, &value.0).into_owned()
     }
 }

@@ -70,6 +70,10 @@ impl Encoded {
         self.hash(&mut hasher);
         format!("<Encoded {:016x}>", hasher.finish())
     }
+
+    fn json(&self) -> &str {
+        &self.text
+    }
 }
 
 /// Copies a value as it is now.

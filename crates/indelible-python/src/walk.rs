@@ -202,6 +202,10 @@ impl<'a> Walker<'a> {
         if let Some((label, key)) = model_identity(value) {
             return self.nested(value, out, |walker, out| walker.model(&label, &key, out));
         }
+        if is_query(value) {
+            push_described(&type_name(value), "<not asked for>", out);
+            return Ok(());
+        }
         let text = value.str()?;
         if is_lazy_text(value) {
             self.push_text(&text_of(&text)?, out);
@@ -320,6 +324,11 @@ fn model_identity<'py>(value: &Bound<'py, PyAny>) -> Option<(String, Bound<'py, 
     let label = options.getattr_opt(intern!(py, "label")).ok()??.extract().ok()?;
     let key = value.getattr_opt(intern!(py, "pk")).ok()??;
     Some((label, key))
+}
+
+/// Whether a value is one of Django's queries, whose text is made of the rows: showing it would ask the database.
+fn is_query(value: &Bound<'_, PyAny>) -> bool {
+    value.get_type().hasattr(intern!(value.py(), "_fetch_all")).unwrap_or(false)
 }
 
 /// Whether a value is text whose making was put off (Django's `gettext_lazy` and its like).
