@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +12,8 @@ from typing import Any
 import pytest
 
 from indelible.django import conf
+
+HOUSE = Path(__file__).resolve().parent.parent.parent
 
 
 def load(given: Any = None, environ: dict[str, str] | None = None, *, testing: bool = False, **django: Any) -> conf.Settings:
@@ -18,37 +23,65 @@ def load(given: Any = None, environ: dict[str, str] | None = None, *, testing: b
     return conf.load(SimpleNamespace(**django), environ or {}, testing=testing)
 
 
-def test_a_site_that_says_nothing_gets_the_documented_defaults() -> None:
-    settings = load()
-    assert settings == conf.Settings(
-        enabled=True,
-        service="clinic",
-        environment="",
-        version="",
-        data_dir=Path("/var/lib/indelible"),
-        agent="external",
-        requests=conf.RequestPolicy("metadata", ()),
-        models="all",
-        mask=conf.Mask((), None),
-        evidence="ack",
-        durability="buffered",
-        on_failure="standard",
-        on_error="degrade",
-        resolve_actor="auto",
-        actor=None,
-        actor_fields=("id", "label"),
-        context=None,
-        trusted_proxy_count=0,
-        request_id_header="X-Request-ID",
-        keep_rolled_back="sensitive",
-        limits={
-            "event_bytes": 262_144,
-            "journal_bytes": 1 << 30,
-            "transaction_bytes": 16 << 20,
-            "transaction_events": 65_536,
-        },
-        problems=(),
-    )
+# Every setting: its default, a text as the environment has it, and what that text means.
+SETTINGS: dict[str, tuple[Any, str, Any]] = {
+    "ENABLED": (True, "0", False),
+    "SERVICE": ("clinic", "ward", "ward"),
+    "ENVIRONMENT": ("", "production", "production"),
+    "VERSION": ("", "1.2.3", "1.2.3"),
+    "DATA_DIR": (Path("/var/lib/indelible"), "/srv/trail", Path("/srv/trail")),
+    "AGENT": ("external", "auto", "auto"),
+    "REQUESTS": (conf.RequestPolicy("metadata", ()), '{"level": "none"}', conf.RequestPolicy("none", ())),
+    "OUTBOUND": ("metadata", '{"level": "none"}', "none"),
+    "MODELS": ("all", '{"clinic.Patient": {"mask": ["ssn"]}}', {"clinic.Patient": {"mask": ["ssn"]}}),
+    "MASK": (conf.Mask((), None), '{"fields": ["ssn"]}', conf.Mask(("ssn",), None)),
+    "EVIDENCE": ("ack", "ack", "ack"),
+    "DURABILITY": ("buffered", "synced", "synced"),
+    "ON_FAILURE": ("standard", "required", "required"),
+    "ON_ERROR": ("degrade", "raise", "raise"),
+    "ON_AUDIT_ERROR": (None, "os.path.join", os.path.join),
+    "RESOLVE_ACTOR": ("auto", "always", "always"),
+    "ACTOR": (None, "os.path.join", os.path.join),
+    "ACTOR_FIELDS": (("id", "label"), '["id", "department.code"]', ("id", "department.code")),
+    "CONTEXT": (None, "os.path.join", os.path.join),
+    "META_HEADERS": ({}, '{"X-UI-App": "ui_app"}', {"X-UI-App": "ui_app"}),
+    "EXTRA": (None, "os.path.join", os.path.join),
+    "MASKER": (None, "os.path.join", os.path.join),
+    "CALL_SITE": (0.0, "0.25", 0.25),
+    "FORMATTERS": (True, "false", False),
+    "TASKS": (True, "false", False),
+    "RECORD": ("journal", "nowhere", "nowhere"),
+    "SKIP": (None, "os.path.join", os.path.join),
+    "IGNORE_ACTIONS": ((), '["draft.*"]', ("draft.*",)),
+    "ANONYMOUS": (True, "false", False),
+    "REASON_HEADER": ("X-Audit-Reason", "X-Why", "X-Why"),
+    "REASON_FIELD": ("", "why", "why"),
+    "REASON_REQUIRED": ((), '["patient.delete"]', ("patient.delete",)),
+    "READS": ("declared", "all", "all"),
+    "AUTH": (True, "false", False),
+    "COMMANDS": (True, "false", False),
+    "TRUSTED_PROXY_COUNT": (0, "2", 2),
+    "REQUEST_ID_HEADER": ("X-Request-ID", "X-Trace", "X-Trace"),
+    "KEEP_ROLLED_BACK": ("sensitive", "all", "all"),
+    "BULK": ("rows", "statement", "statement"),
+    "RAW_SQL": (True, "false", False),
+    "FOREIGN_KEYS": (True, "0", False),
+    "M2M": ("all", '["clinic.Patient.conditions"]', frozenset({"clinic.Patient.conditions"})),
+    "LIMITS": (conf.LIMITS, '{"event_bytes": 20000}', {**conf.LIMITS, "event_bytes": 20000}),
+}
+
+
+def test_the_table_of_this_test_has_every_setting() -> None:
+    assert set(SETTINGS) == set(conf.KEYS)
+
+
+@pytest.mark.defect("G-4", "G-5")
+@pytest.mark.parametrize("key", conf.KEYS)
+def test_a_setting_has_its_documented_default_and_a_variable_in_the_environment(key: str) -> None:
+    default, text, value = SETTINGS[key]
+    nothing, environment = load(), load({}, {f"INDELIBLE_{key}": text})
+    assert (getattr(nothing, key.lower()), nothing.problems) == (default, ())
+    assert (getattr(environment, key.lower()), environment.problems) == (value, ())
 
 
 def test_debug_brings_a_local_data_directory_and_the_agent_with_it(tmp_path: Path) -> None:
@@ -135,6 +168,18 @@ MISTAKES = [
     ({"MODELS": {"Patient": {}}}, "'Patient' is not a model", "Write 'app_label.Model'."),
     ({"ACTOR": "clinic.nowhere"}, "'clinic.nowhere' cannot be imported", "Give the dotted path"),
     ({"ACTOR_FIELDS": ["id", "mail"]}, "'mail' is not one of", "Did you mean 'email'?"),
+    ({"ACTOR_FIELDS": ["id", "date_of_birth"]}, "'date_of_birth' is never recorded of an actor", "Sex and date of birth"),
+    ({"ACTOR_FIELDS": ["profile.Sex"]}, "'profile.Sex' is never recorded of an actor", "Sex and date of birth"),
+    ({"ACTOR_FIELDS": ["session"]}, "'session' is a member of every actor", None),
+    ({"ACTOR_FIELDS": ["_state"]}, "'_state' is not an attribute of a user", "Write 'department'"),
+    ({"META_HEADERS": {"X UI": "ui"}}, "'X UI' is not the name of a header", "Use letters"),
+    ({"META_HEADERS": {"Authorization": "who"}}, "'Authorization' carries credentials", None),
+    ({"META_HEADERS": {"X-UI": 3}}, "3 is not usable as a key of 'meta'", "Use up to 64"),
+    ({"CALL_SITE": 2}, "must be a number from 0.0 to 1.0, not 2", None),
+    ({"CALL_SITE": True}, "must be a number from 0.0 to 1.0, not True", None),
+    ({"RECORD": "journals"}, "'journals' is not one of 'journal', 'nowhere'", "Did you mean 'journal'?"),
+    ({"IGNORE_ACTIONS": ["Draft"]}, "'Draft' is not an action", "Write 'noun.verb'"),
+    ({"IGNORE_ACTIONS": ["*.*"]}, "'*.*' would ignore everything", "Set ENABLED to False"),
     ({"LIMITS": {"event_byte": 1}}, "'event_byte' is not one of", "Did you mean 'event_bytes'?"),
     ({"LIMITS": {"event_bytes": "1 MB"}}, "event_bytes must be a whole number, at least 1, not '1 MB'", None),
     ({"REQUEST_ID_HEADER": "X Request"}, "'X Request' is not the name of a header", "Use letters"),
@@ -143,6 +188,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.defect("H8")
 @pytest.mark.parametrize(("given", "message", "hint"), MISTAKES)
 def test_a_mistake_is_reported_and_the_default_stands_in(given: Any, message: str, hint: str | None) -> None:
     settings = load(given)
@@ -169,6 +215,21 @@ def test_only_a_slip_of_the_pen_in_the_environment_is_a_mistake() -> None:
     ]
 
 
+DERIVED = {"SERVICE", "DATA_DIR", "AGENT", "MASK", "LIMITS"}
+"""Settings whose default the documentation tells in words, because it depends on the site or has parts."""
+
+
+@pytest.mark.defect("G-5", "G-20")
+@pytest.mark.parametrize("key", [key for key in conf.KEYS if key not in DERIVED])
+def test_the_documented_default_is_the_one_that_holds(key: str) -> None:
+    row = re.search(rf"^\| `{key}` \| (.*?) \|", (HOUSE / "docs" / "settings.md").read_text(), re.MULTILINE)
+    assert row is not None
+    documented = None if row[1] == "none" else ast.literal_eval(row[1].strip("`"))
+    with_it = load({} if documented is None else {key: documented})
+    assert with_it.problems == ()
+    assert getattr(with_it, key.lower()) == getattr(load(), key.lower())
+
+
 def test_every_setting_is_described() -> None:
-    for key in conf.KEYS:
-        assert f"``{key}``" in (getattr(conf, key.lower()).__doc__ or ""), key
+    for setting, key in zip(conf.SETTINGS, conf.KEYS, strict=True):
+        assert f"``{key}``" in (setting.__doc__ or ""), key

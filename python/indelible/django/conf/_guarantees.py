@@ -1,0 +1,66 @@
+"""What a recorded event survives, what happens when it cannot be recorded, and every bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from indelible.django.conf._given import Given, Site, integer, known_keys
+
+LIMITS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "body_bytes": 16_384,
+        "event_bytes": 262_144,
+        "journal_bytes": 1 << 30,
+        "transaction_bytes": 16 << 20,
+        "transaction_events": 65_536,
+    }
+)
+
+
+def evidence(given: Given, site: Site) -> str:
+    """How a commit is known after a crash (``EVIDENCE``, default and only value ``"ack"``).
+
+    With ``ack`` nothing is written to the database; what was in flight when a process died is recorded as in doubt.
+    """
+    return given.choice("ack", ("ack",))
+
+
+def durability(given: Given, site: Site) -> str:
+    """What a recorded event survives (``DURABILITY``): ``"buffered"`` (default) a crash of the process, ``"synced"`` one of the machine."""
+    return given.choice("buffered", ("buffered", "synced"))
+
+
+def on_failure(given: Given, site: Site) -> str:
+    """What happens when the journal takes no event (``ON_FAILURE``, default ``"standard"``).
+
+    ``"standard"`` waits at most 50 ms, then counts the loss; ``"required"`` waits and then refuses the write before COMMIT;
+    ``"best_effort"`` counts the loss at once.
+    """
+    return given.choice("standard", ("required", "standard", "best_effort"))
+
+
+def on_error(given: Given, site: Site) -> str:
+    """What a fault in a hook does (``ON_ERROR``): ``"degrade"`` (default) logs it and goes on, ``"raise"`` is for tests."""
+    return given.choice("degrade", ("degrade", "raise"))
+
+
+def on_audit_error(given: Given, site: Site) -> Callable[..., Any] | None:
+    """Dotted path of ``f(exc, event)`` that is told about every fault of ours and every loss (``ON_AUDIT_ERROR``, default none).
+
+    ``event`` is a mapping of what is known: ``where`` it happened, and the ``request_id`` inside a request. It is for alerts: what it
+    answers is ignored, and what it raises is logged.
+    """
+    return given.function()
+
+
+def limits(given: Given, site: Site) -> Mapping[str, int]:
+    """Bounds (``LIMITS``), each a number of bytes or events.
+
+    ``body_bytes`` 16,384 of one body of a request or response, ``event_bytes`` 262,144 of one event, ``journal_bytes`` 1 GiB of one stream, ``transaction_bytes`` 16 MiB and ``transaction_events`` 65,536
+    held for one open transaction.
+    """
+    value = given.mapping()
+    known_keys(value, tuple(LIMITS))
+    return MappingProxyType({**LIMITS, **{key: integer(number, 1, key) for key, number in value.items()}})
