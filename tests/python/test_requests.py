@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from trails import Trail
@@ -22,6 +22,8 @@ def site(database: str) -> Client:
     return Client(raise_request_exception=False, headers={"user-agent": AGENT})
 
 
+@pytest.mark.defect("A-18")
+@pytest.mark.defect("A-18")
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [(200, "success"), (204, "success"), (302, "success"), (400, "failure"), (404, "failure"), (503, "failure")]
@@ -34,6 +36,8 @@ def test_the_status_decides_the_outcome(site: Client, trail: Trail, code: int, o
     assert "error" not in event
 
 
+@pytest.mark.scenario(13)
+@pytest.mark.defect("A-6", "A-18", "A-19")
 @pytest.mark.parametrize(("code", "outcome"), [(200, "success"), (403, "denied"), (500, "failure")])
 def test_a_view_that_changes_a_row_and_then_answers_leaves_both_with_one_id(site: Client, trail: Trail, code: int, outcome: str) -> None:
     response = site.post(f"/write/ward-{code}/{code}/")
@@ -48,6 +52,7 @@ def test_a_view_that_changes_a_row_and_then_answers_leaves_both_with_one_id(site
     assert request["actor"] == change["actor"] == {"type": "anonymous"}
 
 
+@pytest.mark.scenario(13)
 def test_an_unhandled_exception_is_named_and_its_text_redacted(site: Client, trail: Trail) -> None:
     site.post("/write/ward/500/")
     request = trail.events("request")[0]
@@ -63,6 +68,7 @@ def test_a_request_that_nobody_answers_is_recorded_without_a_route(site: Client,
     assert "route" not in event["request"]
 
 
+@pytest.mark.defect("F-9")
 @pytest.mark.parametrize(
     ("path", "route"),
     [
@@ -80,6 +86,8 @@ SECRET = "s3cr3t-value-of-the-test"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
 
+@pytest.mark.scenario(14)
+@pytest.mark.defect("A-7", "G-6", "G-7")
 def test_no_secret_of_a_request_reaches_the_trail(site: Client, trail: Trail) -> None:
     body = f'{{"password": "{SECRET}", "list": [{{"Password": "{SECRET}"}}]}}'
     headers = {"authorization": f"Bearer {SECRET}", "cookie": f"theme={SECRET}", "user-agent": f"client {JWT}"}
@@ -98,6 +106,9 @@ def test_no_secret_of_a_request_reaches_the_trail(site: Client, trail: Trail) ->
     assert JWT.encode() not in stored
 
 
+@pytest.mark.scenario(21)
+@pytest.mark.defect("A-19")
+@pytest.mark.defect("A-19")
 @pytest.mark.parametrize("inbound", ["req-1.A_b", "x" * 128])
 def test_a_valid_request_id_is_kept_and_echoed(site: Client, trail: Trail, inbound: str) -> None:
     response = site.post("/write/ward/200/", headers={"x-request-id": inbound})
@@ -105,6 +116,7 @@ def test_a_valid_request_id_is_kept_and_echoed(site: Client, trail: Trail, inbou
     assert {event["request"]["id"] for event in trail.events()} == {inbound}
 
 
+@pytest.mark.scenario(21)
 @pytest.mark.parametrize("inbound", ["x" * 129, "a b", "<script>", None])
 def test_a_malformed_or_missing_request_id_is_replaced(site: Client, trail: Trail, inbound: str | None) -> None:
     response = site.post("/write/ward/200/", headers={"x-request-id": inbound} if inbound else {})
@@ -127,6 +139,7 @@ def test_the_header_of_the_request_id_can_be_named(site: Client, trail: Trail, s
     assert trail.events("request")[0]["request"]["id"] == "c-1"
 
 
+@pytest.mark.defect("G-15")
 @pytest.mark.parametrize(
     ("proxies", "forwarded", "client"),
     [(0, "6.6.6.6, 9.9.9.9", "127.0.0.1"), (1, "6.6.6.6, 9.9.9.9", "9.9.9.9"), (1, "6.6.6.6, <script>", None)],
@@ -164,6 +177,42 @@ def test_only_what_a_rule_names_is_recorded(site: Client, trail: Trail, settings
     assert [event["kind"] for event in trail.events()] == ["request", "change"]
 
 
+@pytest.mark.scenario(19)
+@pytest.mark.defect("A-16", "G-4")
+def test_include_and_exclude_choose_by_path_and_route_and_leave_no_context(site: Client, trail: Trail, settings: Any) -> None:
+    requests = {"level": "metadata", "include": ["/plain/", "/status/:code/", "/write/*"], "exclude": ["/status/404/", "*/200/"]}
+    settings.INDELIBLE = {**settings.INDELIBLE, "REQUESTS": requests}
+    for path in ("/plain/", "/echo/", "/status/404/", "/status/503/"):
+        site.get(path)
+    site.post("/write/ward/200/")
+    Group.objects.create(name="outside of any request")
+    *requests_seen, inside, outside = trail.events()
+    assert [event["request"]["path"] for event in requests_seen] == ["/plain/", "/status/503/"]
+    assert (inside["kind"], outside["kind"]) == ("change", "change")
+    assert inside["actor"] == {"type": "anonymous"}
+    assert "request" not in outside
+    assert outside["actor"]["type"] == "system"
+
+
+def test_rules_look_at_status_user_and_extension(site: Client, trail: Trail, settings: Any) -> None:
+    rules = [
+        {"extension": [".css", ".js"], "level": "none"},
+        {"status": [404, "5xx"], "level": "metadata"},
+        {"user": "staff", "level": "metadata"},
+    ]
+    settings.INDELIBLE = {**settings.INDELIBLE, "REQUESTS": {"level": "none", "rules": rules}}
+    for path in ("/static/site.css", "/nowhere/", "/plain/", "/status/503/"):
+        site.get(path)
+    for name, is_staff in (("ana", False), ("bea", True)):
+        site.force_login(User.objects.create(username=name, is_staff=is_staff))
+        site.get("/plain/")
+    seen = [(event["request"]["path"], event["actor"].get("label")) for event in trail.events("request")]
+    assert seen == [("/nowhere/", None), ("/status/503/", None), ("/plain/", "bea")]
+
+
+@pytest.mark.scenario(19)
+@pytest.mark.defect("A-16")
+@pytest.mark.defect("A-16")
 @pytest.mark.parametrize("path", ["/plain/", "/status/500/", "/write/ward/500/", "/stop/"])
 @pytest.mark.parametrize("level", ["none", "metadata"])
 def test_a_write_after_a_request_has_neither_its_id_nor_its_user(site: Client, trail: Trail, settings: Any, path: str, level: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from indelible.django import _network
 
 
+@pytest.mark.defect("G-15")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "proxies", "client"),
     [

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings as django_settings
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
 from django.utils.functional import LazyObject, empty
 
 from indelible import _context
+from indelible.django import _credentials
 
 # An attribute of a lazy object itself. The plain way leads through a method in Python that costs more than all the rest of looking.
 _of_proxy = object.__getattribute__
@@ -67,14 +69,20 @@ def resolve_user(request: Any) -> Any | None:
     return resolved_user(request)
 
 
-def describe(request: Any, user: Any | None, fields: tuple[str, ...]) -> Mapping[str, Any]:
+def describe(request: Any, user: Any | None, fields: tuple[str, ...], notes: list[str] | None = None) -> Mapping[str, Any]:
     """The actor of an event: the user if known, else what can be said without asking anybody."""
     if user is None:
         return ANONYMOUS if _surely_anonymous(request) else _unresolved(request)
-    members = _context.user_actor(user, fields)
+    members = _context.user_actor(user, fields, notes)
+    if members.get("id") is None and "id" in fields and (claimed := _credentials.claimed_id(request)) is not None:
+        members = {**members, "type": "user", "id": claimed}
     if members["type"] == "anonymous":
         return ANONYMOUS
-    return {**members, "auth": auth_method(request), "session": session_hash(request)}
+    auth, session = auth_method(request), session_hash(request)
+    real = _credentials.impersonator(request, fields)
+    if real is not None:
+        return {**real, "auth": auth, "session": session, "on_behalf_of": members}
+    return {**members, "auth": auth, "session": session}
 
 
 def session_hash(request: Any) -> str | None:
@@ -102,12 +110,22 @@ def auth_method(request: Any) -> str | None:
 
 
 def _is_jwt(credential: Any) -> bool:
+    if isinstance(credential, Model):
+        # Such as a row of `rest_framework.authtoken`: asking an abstract class costs more than all of this.
+        return _is_named_jwt(type(credential))
     if isinstance(credential, str):
         return credential.count(".") == 2
     if isinstance(credential, bytes):
         return credential.count(b".") == 2
-    name = f"{type(credential).__module__}.{type(credential).__name__}".lower()
-    return "jwt" in name
+    if isinstance(credential, Mapping):
+        # The claims of a token, as several packages hand them over.
+        return True
+    return _is_named_jwt(type(credential))  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=64)
+def _is_named_jwt(kind: type) -> bool:
+    return "jwt" in f"{kind.__module__}.{kind.__name__}".lower()
 
 
 def _surely_anonymous(request: Any) -> bool:
@@ -126,6 +144,9 @@ def _unresolved(request: Any) -> Mapping[str, Any]:
 def _session_key(request: Any) -> str | None:
     session = request.__dict__.get("session")
     if session is None:
+        # Without any cookie there is none of the session either, and nothing need be parsed.
+        if not request.META.get("HTTP_COOKIE") and "COOKIES" not in request.__dict__:
+            return None
         session_cookie: str | None = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
         return session_cookie
     key: str | None = getattr(session, "session_key", None)

@@ -9,7 +9,8 @@ from typing import Any
 
 from indelible import _runtime
 from indelible._context import Facts, actor_of
-from indelible.django import _actor
+from indelible.django import _actor, _additions, _reasons
+from indelible.django._places import ErrorParts
 from indelible.django.conf import Settings
 
 current: ContextVar[RequestScope | None] = ContextVar("indelible_request", default=None)
@@ -23,8 +24,10 @@ class RequestScope:
     span_id: str | None = None
     recorded = False
     """Whether something other than the request itself was recorded."""
-    error: tuple[str, str] | None = None
-    """Type and message of the exception that no view or middleware handled."""
+    error: ErrorParts | None = None
+    """What a view or middleware raised last."""
+    denied = False
+    """Whether a refusal was recorded by name."""
     departed: Facts | None = None
     """The facts of the user whom this request logged out: the request was still theirs."""
     _facts: Facts | None = None
@@ -68,24 +71,33 @@ class RequestScope:
             request_id=self.request_id,
             trace_id=self.trace_id,
             span_id=self.span_id,
+            reason=_reasons.of(self.request, self._settings),
             meta=meta,
             notes=notes,
         )
 
+    def reasoned(self, facts: Facts) -> Facts:
+        """The same facts with the reason of a form that was read after they were found out."""
+        if _reasons.in_form(self.request, self._settings) is None:
+            return facts
+        self._facts = self.facts_of(facts.actor, facts.meta, facts.notes)
+        return self._facts
+
     def _find_out(self, user: Any, resolve: bool) -> Facts:
         self._busy_thread = threading.get_ident()
         notes: list[str] = []
+        settings = self._settings
         try:
-            actor = self._named_by_site(notes) if self._settings.actor is not None else None
+            actor = self._named_by_site(notes) if settings.actor is not None else None
             named = actor is not None
             may_ask = not named and resolve and _actor.can_resolve()
             if may_ask and user is None:
                 user = self._resolve(notes)
             if actor is None:
                 actor = self._describe(user, notes)
-            meta = self._meta(notes) if self._settings.context is not None else None
+            meta = self._meta(notes) if settings.meta_headers or settings.context is not None else None
             facts = self.facts_of(actor, meta, tuple(notes))
-            if self._settings.actor is not None or self._settings.context is not None:
+            if settings.actor is not None or settings.context is not None:
                 facts = self._usable(facts)
             self._facts, self._user = facts, user
             # Where we were not allowed to ask, such as in an event loop, a later event may be.
@@ -122,18 +134,23 @@ class RequestScope:
 
     def _describe(self, user: Any, notes: list[str]) -> Mapping[str, Any]:
         try:
-            return _actor.describe(self.request, user, self._settings.actor_fields)
+            return _actor.describe(self.request, user, self._settings.actor_fields, notes)
         except Exception as error:
             _degrade("the user of the request", error, notes)
             return {"type": "unresolved"}
 
     def _meta(self, notes: list[str]) -> Mapping[str, Any] | None:
-        assert self._settings.context is not None, "the caller asks only then"
+        """What the site adds to every event: members of the headers it named, and over them what its function answers."""
+        headers, context = self._settings.meta_headers, self._settings.context
+        meta = _additions.from_headers(self.request.META, headers) if headers else None
+        if context is None:
+            return meta
         try:
-            return self._settings.context(self.request)
+            answer = context(self.request)
+            return {**meta, **answer} if meta and answer else answer or meta
         except Exception as error:
             _degrade("CONTEXT", error, notes)
-            return None
+            return meta
 
 
 def leave(token: Token[RequestScope | None]) -> None:
@@ -150,7 +167,20 @@ def provide_facts() -> Facts | None:
     if scope is None:
         return None
     scope.recorded = True
-    return scope.facts(resolve=True)
+    facts = scope.facts(resolve=True)
+    return scope.reasoned(facts) if scope._settings.reason_field and facts.reason is None else facts
+
+
+def describe_moment() -> Mapping[str, Any]:
+    """The request during which something failed, for ``ON_AUDIT_ERROR``."""
+    scope = current.get()
+    return {} if scope is None else {"request_id": scope.request_id, "method": scope.request.method, "path": scope.request.path}
+
+
+def peek_facts() -> Facts | None:
+    """As :func:`provide_facts`, but nobody is asked for it and the request does not count as one that recorded something."""
+    scope = current.get()
+    return None if scope is None else scope.facts(resolve=False)
 
 
 def _degrade(what: str, error: Exception, notes: list[str]) -> None:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import MiddlewareNotUsed
+from django.urls import resolve
 
-from indelible import _runtime
-from indelible._record import error_parts
-from indelible.django import _network, _routes, _scope, _streaming, conf
+from indelible import _lines, _runtime
+from indelible.django import _actor, _additions, _bodies, _denials, _network, _routes, _scope, _streaming, conf
+from indelible.django._levels import WITH_BODIES, Levels
+from indelible.django._places import error_with_place
 from indelible.django._scope import RequestScope
+
+if TYPE_CHECKING:
+    from indelible import _native
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DENIED_STATUSES = frozenset({401, 403, 429})
+MOVED_STATUSES = frozenset({301, 308})
 MASK = "[masked]"
 
 
 class AuditMiddleware:
     """One middleware for WSGI and ASGI, first in the list so that it sees every answer (``SecurityMiddleware`` may precede it).
 
-    Bodies are never touched. A fault of ours never changes the answer. The outcome is ``denied`` for 401, 403 and 429, ``failure`` for every other
-    status from 400, 404 included, ``aborted`` when the client went away or the process was told to stop, else ``success``.
+    A body is read by the application or by nobody, and a fault of ours never changes the answer. The outcome is ``denied`` for 401, 403 and 429,
+    ``failure`` for every other status from 400, 404 included, ``aborted`` when the client went away or the process was told to stop, else
+    ``success``.
     """
 
     sync_capable = True
@@ -37,8 +44,13 @@ class AuditMiddleware:
             raise MiddlewareNotUsed("INDELIBLE['ENABLED'] is False")
         self.get_response = get_response
         self.settings = settings
-        self.policy = _policy(settings.requests)
+        self.levels = Levels(settings.requests)
+        _lines.access_level = self.levels.level
+        self.body_bytes = settings.limits["body_bytes"]
+        self.asks = settings.skip is not None or settings.extra is not None
         self.id_header = settings.request_id_header
+        self.id_header_stored = self.id_header.lower()
+        self.always_wants_actor = settings.resolve_actor == "always" or self.levels.asks_for_user
         self._id_key = "HTTP_" + self.id_header.upper().replace("-", "_")
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -47,9 +59,6 @@ class AuditMiddleware:
     def __call__(self, request: Any) -> Any:
         if self._is_async:
             return self._call_async(request)
-        return self._call_sync(request)
-
-    def _call_sync(self, request: Any) -> Any:
         visit = self._begin(request)
         token = visit.scope.enter()
         try:
@@ -78,6 +87,10 @@ class AuditMiddleware:
         finally:
             _scope.leave(token)
 
+    def process_exception(self, request: Any, exception: Exception) -> None:
+        """Keeps what a view raised, which may be answered with a 403 or 404 that does not tell. Django goes on as without us."""
+        note_error(exception)
+
     def _begin(self, request: Any) -> _Visit:
         meta = request.META
         traceparent = meta.get("HTTP_TRACEPARENT")
@@ -87,47 +100,75 @@ class AuditMiddleware:
             _network.trace_context(traceparent) if traceparent else None,
             self.settings,
         )
+        _lines.seen_request.set(scope.request_id)
+        if _lines.seen_targets is not None:
+            _lines.seen_targets.see(request.method, request.path)
         return _Visit(scope, self)
 
 
 class _Visit:
     """One request on its way through the middleware."""
 
-    __slots__ = ("_began_at_us", "_middleware", "_settings", "_started_ns", "scope")
+    __slots__ = ("_began_at_us", "_meta", "_middleware", "_notes", "_settings", "_skipped", "_started_ns", "_tap", "scope")
 
     def __init__(self, scope: RequestScope, middleware: AuditMiddleware) -> None:
         self.scope = scope
         self._middleware = middleware
         self._settings = middleware.settings
+        self._skipped = False
+        self._meta: Mapping[str, Any] | None = None
+        self._notes: Sequence[str] | None = None
         self._began_at_us = time.time_ns() // 1000
         self._started_ns = time.perf_counter_ns()
+        self._tap = self._tapped() if middleware.levels.asks_for_bodies else None
+
+    def _tapped(self) -> _native.BodyTap | None:
+        """A tap on the body, where a rule could still ask for it in the end."""
+        request = self.scope.request
+        try:
+            if self._middleware.levels.highest(request.method, request.path) in WITH_BODIES:
+                return _bodies.tap(request, self._middleware.body_bytes)
+        except Exception as error:
+            _runtime.runtime().fault("AuditMiddleware", error)
+        return None
 
     def answered(self, response: Any) -> None:
         """Marks the response with the request's id, and records the request now or when its body has been streamed."""
         try:
-            self._mark(response.headers)
+            middleware, status = self._middleware, response.status_code
+            self._mark(response.headers, middleware)
+            if status in _denials.STATUSES:
+                _denials.note(self.scope, response)
+            if middleware.asks:
+                self._ask_site(response)
             if response.streaming:
                 # Later there may be no thread, and after `request_finished` no connection, to resolve the user with.
                 self.scope.facts(resolve=self._wants_actor())
-                _streaming.follow(response, self.scope, functools.partial(self._streamed, response.status_code))
+                _streaming.follow(response, self.scope, functools.partial(self._streamed, response), self._capture_of(response))
             else:
-                self._record(response.status_code, _outcome(response.status_code), resolve=self._wants_actor())
+                self._record(response, "success" if status < 400 else _outcome(status), resolve=self._wants_actor())
         except Exception as error:
             _runtime.runtime().fault("AuditMiddleware", error)
 
-    def _mark(self, headers: Any) -> None:
+    def _capture_of(self, response: Any) -> _native.Body | None:
+        if not self._middleware.levels.asks_for_bodies or self._level(response.status_code) != "request_response":
+            return None
+        return _bodies.response_capture(response, self._middleware.body_bytes)
+
+    def _mark(self, headers: Any, middleware: AuditMiddleware) -> None:
         """Adds the request's id unless the application has set that header itself."""
-        name, value = self._middleware.id_header, self.scope.request_id
         store = getattr(headers, "_store", None)
         if store is None:
-            headers.setdefault(name, value)
+            headers.setdefault(middleware.id_header, self.scope.request_id)
         else:
             # The same without a KeyError raised and caught for a header that is hardly ever there, which costs more than recording the request.
-            store.setdefault(name.lower(), (name, value))
+            store.setdefault(middleware.id_header_stored, (middleware.id_header, self.scope.request_id))
 
     def failed(self, error: BaseException) -> None:
         """Records a request whose exception goes on to the server: a disconnect, a stopping process, or a propagated error."""
         try:
+            if self._middleware.asks:
+                self._ask_site(None)
             self._record_failure(None, error)
         except Exception as fault:
             _runtime.runtime().fault("AuditMiddleware", fault)
@@ -140,75 +181,131 @@ class _Visit:
         except Exception as error:
             _runtime.runtime().fault("AuditMiddleware", error)
 
+    def _ask_site(self, response: Any) -> None:
+        """Asks the functions that ``SKIP`` and ``EXTRA`` name."""
+        settings, request, notes = self._settings, self.scope.request, list[str]()
+        if settings.skip is not None:
+            self._skipped = _additions.skips(settings.skip, request, notes)
+        if settings.extra is not None and not self._skipped:
+            self._meta = _additions.from_answer(settings.extra, request, response, notes)
+        self._notes = notes
+
     def _wants_actor(self) -> bool:
         scope = self.scope
-        return scope.recorded or scope.request.method not in SAFE_METHODS or self._settings.resolve_actor == "always"
+        return scope.recorded or scope.request.method not in SAFE_METHODS or self._middleware.always_wants_actor
 
-    def _streamed(self, status: int, error: BaseException | None, ran_to_end: bool) -> None:
+    def _streamed(self, response: Any, ending: _streaming.Ending) -> None:
         try:
-            if error is not None:
-                self._record_failure(status, error)
-            elif ran_to_end or self.scope.request.method == "HEAD":
-                self._record(status, _outcome(status), resolve=False)
+            if ending.error is not None:
+                self._record_failure(response, ending.error, ending)
+            elif ending.ran_to_end or self.scope.request.method == "HEAD":
+                self._record(response, _outcome(response.status_code), resolve=False, ending=ending)
             else:
-                self._record(status, "aborted", resolve=False)
+                self._record(response, "aborted", resolve=False, ending=ending)
         except Exception as fault:
             _runtime.runtime().fault("AuditMiddleware", fault)
 
-    def _record_failure(self, status: int | None, error: BaseException) -> None:
-        self.scope.error = error_parts(error)
-        self._record(status, "failure" if isinstance(error, Exception) else "aborted", resolve=False)
+    def _record_failure(self, response: Any, error: BaseException, ending: _streaming.Ending | None = None) -> None:
+        self.scope.error = error_with_place(error)
+        self._record(response, "failure" if isinstance(error, Exception) else "aborted", resolve=False, ending=ending)
 
-    def _record(self, status: int | None, outcome: Any, *, resolve: bool) -> None:
+    def _record(self, response: Any, outcome: Any, *, resolve: bool, ending: _streaming.Ending | None = None) -> None:
+        if self._skipped:
+            return
         scope, request = self.scope, self.scope.request
         runtime = _runtime.runtime()
-        match = request.resolver_match
-        route = _routes.template(match.route) if match is not None else None
-        if self._middleware.policy(request.method, route, request.path) == "none":
+        status = None if response is None else response.status_code
+        level = self._middleware.levels.same or self._level(status, resolve=resolve)
+        if level == "none":
             return
-        path = _path(request.path, match.kwargs, runtime) if match is not None and match.kwargs else request.path
         recorder = runtime.recorder()
         context = (scope.departed or scope.facts(resolve=resolve)).context(runtime)
         if recorder is None or context is None:
             runtime.lose()
             return
-        meta = request.META
-        event = recorder.event(
-            context,
-            "request",
-            _action(request.method),
-            outcome,
-            request={
-                "id": scope.request_id,
-                "method": request.method,
-                "route": route,
-                "path": path,
-                "query": meta.get("QUERY_STRING") or None,
-                "status": status,
-                "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
-                "client_ip": _network.client_ip(meta, self._settings.trusted_proxy_count),
-                "user_agent": meta.get("HTTP_USER_AGENT"),
-            },
-            error=scope.error if outcome != "success" else None,
-            occurred_at_us=self._began_at_us,
-        )
+        match, meta = request.resolver_match, request.META
+        parameters = _parameters(request, status) if match is None else match.kwargs
+        members = {
+            "id": scope.request_id,
+            "method": request.method,
+            "route": _routes.template(match.route) if match is not None else None,
+            "path": _path(request.path, parameters, runtime) if parameters else request.path,
+            "query": meta.get("QUERY_STRING") or None,
+            "status": status,
+            "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
+            "client_ip": _network.client_ip(meta, self._settings.trusted_proxy_count),
+            "user_agent": meta.get("HTTP_USER_AGENT"),
+            "response_bytes": _response_bytes(request, response, ending),
+        }
+        error = scope.error if outcome != "success" else None
+        if level not in WITH_BODIES:
+            event = recorder.request(context, _action(request.method), outcome, members, self._began_at_us, error, self._meta, self._notes)
+        else:
+            wants_response = level == "request_response" and response is not None
+            event = recorder.request(
+                context,
+                _action(request.method),
+                outcome,
+                members,
+                self._began_at_us,
+                error,
+                self._meta,
+                self._notes,
+                environ=meta,
+                body=self._tap,
+                response_headers=_headers(response, parameters, runtime) if wants_response else None,
+                response=_response_body(response, ending) if wants_response else None,
+                body_bytes=self._middleware.body_bytes,
+            )
         recorder.record(event)
+
+    def _level(self, status: int | None, *, resolve: bool = False) -> str:
+        """The level that the rules give this request."""
+        request, levels = self.scope.request, self._middleware.levels
+        if levels.same is not None:
+            return levels.same
+        match = request.resolver_match
+        route = _routes.template(match.route) if match is not None else None
+        user = _kind_of_user(self.scope, resolve) if levels.asks_for_user else None
+        return levels.level(request.method, request.path, route, status, user)
+
+
+def note_error(error: BaseException | None) -> None:
+    """Keeps type, message and place of an error of the current request."""
+    scope = _scope.current.get()
+    if scope is None:
+        return
+    try:
+        scope.error = error_with_place(error)
+    except Exception as fault:
+        _runtime.runtime().fault("AuditMiddleware", fault)
 
 
 def note_exception(sender: Any, request: Any = None, **_: Any) -> None:
-    """Receives ``got_request_exception``: keeps type and message of what will become a 500."""
-    scope = _scope.current.get()
-    if scope is not None:
-        scope.error = error_parts(sys.exc_info()[1])
+    """Receives ``got_request_exception``: keeps what will become a 500."""
+    note_error(sys.exc_info()[1])
 
 
-def _policy(requests: conf.RequestPolicy) -> Callable[[str, str | None, str], str]:
-    """The function that says at which level a request is recorded."""
-    native = _runtime.runtime().native() if requests.rules else None
-    if native is None:
-        return lambda method, route, path: requests.level
-    level: Callable[[str, str | None, str], str] = native.Policy(requests.level, [dict(rule) for rule in requests.rules]).level
-    return level
+def _kind_of_user(scope: RequestScope, resolve: bool) -> str | None:
+    """What the rules may ask of the user; ``None`` where nobody knows."""
+    kind = (scope.departed or scope.facts(resolve=resolve)).actor.get("type")
+    if kind != "user":
+        return "anonymous" if kind == "anonymous" else None
+    return "staff" if getattr(_actor.resolved_user(scope.request), "is_staff", False) else "authenticated"
+
+
+def _response_bytes(request: Any, response: Any, ending: _streaming.Ending | None) -> int | None:
+    """How many bytes of the answer's body were handed to the server, where that is known."""
+    if ending is not None:
+        return ending.bytes
+    # The body of an answer to HEAD is made and never sent.
+    return None if response is None or request.method == "HEAD" else len(response.content)
+
+
+def _response_body(response: Any, ending: _streaming.Ending | None) -> Any:
+    if ending is None:
+        return response.content
+    return "file" if ending.file is not None else ending.capture
 
 
 def _outcome(status: int) -> str:
@@ -222,12 +319,29 @@ def _action(method: str | None) -> str:
     return f"request.{(method or 'unknown').lower()}"
 
 
-def _path(path: str, parameters: dict[str, Any], runtime: _runtime.Runtime) -> str:
+def _parameters(request: Any, status: int | None) -> Mapping[str, Any]:
+    """What the path of a request holds that was sent to the same path with a slash, and so reached no view."""
+    if status not in MOVED_STATUSES or request.path_info.endswith("/"):
+        return {}
+    try:
+        found: Mapping[str, Any] = resolve(f"{request.path_info}/", getattr(request, "urlconf", None)).kwargs
+    except Exception:
+        # It was sent elsewhere, to where no view of ours is.
+        return {}
+    return found
+
+
+def _headers(response: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> list[tuple[str, str]]:
+    headers = _bodies.response_headers(response)
+    if not parameters:
+        return headers
+    return [(name, _path(value, parameters, runtime) if name.lower() == "location" else value) for name, value in headers]
+
+
+def _path(path: str, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> str:
     """The path without the values of parameters whose names are masked, such as the token of a password reset."""
-    redactor = runtime.redactor()
-    if redactor is None:
-        return path
-    for name, value in parameters.items():
-        if value and redactor.masks_field(name):
+    masked = runtime.masked_names(tuple(parameters))
+    for name in masked:
+        if value := parameters[name]:
             path = path.replace(str(value), MASK)
     return path

@@ -1,0 +1,185 @@
+"""WebSocket connections (ASGI): one event for each, when it has ended. For consumers of channels, and for any other ASGI application.
+
+.. code-block:: python
+
+    application = ProtocolTypeRouter({
+        "http": get_asgi_application(),
+        "websocket": AuthMiddlewareStack(AuditWebsocketMiddleware(URLRouter(routes))),
+    })
+
+It stands inside of what finds the user, which hands the user inwards only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+
+from indelible import _runtime
+from indelible.django import _network, _scope, conf
+from indelible.django._levels import WITH_BODIES, Levels
+from indelible.django._places import error_with_place
+from indelible.django._scope import RequestScope
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SWITCHING: Final = 101
+FORBIDDEN: Final = 403
+ABNORMAL: Final = 1006
+"""Close codes of RFC 6455 §7.4.1: the connection was lost."""
+POLICY: Final = 1008
+INTERNAL: Final = 1011
+_OUTCOMES: Final[Mapping[int, str]] = {ABNORMAL: "aborted", POLICY: "denied", INTERNAL: "failure"}
+
+
+class AuditWebsocketMiddleware:
+    """Records each connection: actor, path, whether it was accepted, close code and by whom, duration and number of messages.
+
+    What a consumer changes belongs to the connection: it carries its id and actor. Messages are never looked at. A connection that is closed
+    before it was accepted is ``denied`` with status 403, one that is lost ``aborted``, one whose consumer raises ``failure``. A fault of ours
+    never reaches the application. Other protocols pass.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self._settings = conf.active()
+        self._levels = Levels(self._settings.requests)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Runs the application for one connection."""
+        if scope["type"] != "websocket" or not self._settings.enabled:
+            await self.application(scope, receive, send)
+            return
+        connection = _Connection(scope, receive, send, self._settings)
+        token = connection.scope.enter()
+        try:
+            await self.application(scope, connection.receive, connection.send)
+        except BaseException as error:
+            connection.error = error
+            raise
+        finally:
+            _scope.leave(token)
+            connection.ended(self._levels)
+
+
+class _Handshake:
+    """The request of a connection, as far as an :class:`HttpRequest` is looked at."""
+
+    method = "WEBSOCKET"
+
+    def __init__(self, scope: Scope) -> None:
+        headers = {name.decode("latin-1").upper().replace("-", "_"): value.decode("latin-1") for name, value in scope.get("headers", ())}
+        self.path: str = scope.get("path", "")
+        client = scope.get("client")
+        self.META: dict[str, Any] = {f"HTTP_{name}": value for name, value in headers.items()}
+        self.META["QUERY_STRING"] = scope.get("query_string", b"").decode("latin-1")
+        if client:
+            self.META["REMOTE_ADDR"] = client[0]
+        self.COOKIES = _cookies(headers.get("COOKIE", ""))
+        for name in ("user", "session"):
+            if name in scope:
+                setattr(self, name, scope[name])
+
+
+class _Connection:
+    """One connection on its way through the middleware."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: conf.Settings) -> None:
+        self._receive, self._send, self._settings = receive, send, settings
+        self._began_at_us = time.time_ns() // 1000
+        self._started_ns = time.perf_counter_ns()
+        self.request = _Handshake(scope)
+        header = "HTTP_" + settings.request_id_header.upper().replace("-", "_")
+        traceparent = self.request.META.get("HTTP_TRACEPARENT")
+        self.scope = RequestScope(
+            self.request,
+            _network.request_id(self.request.META.get(header)),
+            _network.trace_context(traceparent) if traceparent else None,
+            settings,
+        )
+        self.error: BaseException | None = None
+        self.status: int | None = None
+        self.close_code: int | None = None
+        self.closed_by: str | None = None
+        self.counts = {"received": 0, "sent": 0}
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            self.counts["received"] += 1
+        elif message["type"] == "websocket.disconnect" and self.closed_by is None:
+            # Without a code the peer said nothing (RFC 6455 §7.1.5), which servers report as 1005.
+            self.close_code, self.closed_by = message.get("code", 1005), "client"
+        return message
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self.status = SWITCHING
+        elif kind == "websocket.send":
+            self.counts["sent"] += 1
+        elif kind == "websocket.http.response.start":
+            self.status = message["status"]
+        elif kind == "websocket.close" and self.closed_by is None:
+            self.status = self.status or FORBIDDEN
+            self.close_code, self.closed_by = message.get("code", 1000), "server"
+        await self._send(message)
+
+    def outcome(self) -> str:
+        if self.error is not None:
+            return "failure" if isinstance(self.error, Exception) else "aborted"
+        if self.status != SWITCHING:
+            return "aborted" if self.status is None else "denied"
+        return _OUTCOMES.get(self.close_code or 0, "success")
+
+    def ended(self, levels: Levels) -> None:
+        """Records the connection."""
+        try:
+            self._record(levels)
+        except Exception as fault:
+            _runtime.runtime().fault("AuditWebsocketMiddleware", fault)
+
+    def _record(self, levels: Levels) -> None:
+        request, runtime = self.request, _runtime.runtime()
+        facts = self.scope.facts(resolve=False)
+        level = levels.level(request.method, request.path, None, self.status, None)
+        if level == "none":
+            return
+        recorder, context = runtime.recorder(), facts.context(runtime)
+        if recorder is None or context is None:
+            runtime.lose()
+            return
+        said = {"close_code": self.close_code, "closed_by": self.closed_by, **self.counts}
+        event = recorder.request(
+            context,
+            "request.websocket",
+            self.outcome(),  # type: ignore[arg-type]
+            {
+                "id": self.scope.request_id,
+                "method": request.method,
+                "path": request.path,
+                "query": request.META["QUERY_STRING"] or None,
+                "status": self.status,
+                "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
+                "client_ip": _network.client_ip(request.META, self._settings.trusted_proxy_count),
+                "user_agent": request.META.get("HTTP_USER_AGENT"),
+            },
+            self._began_at_us,
+            error_with_place(self.error),
+            {name: value for name, value in said.items() if value is not None},
+            environ=request.META if level in WITH_BODIES else None,
+        )
+        recorder.record(event)
+
+
+def _cookies(header: str) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+    except CookieError:
+        return {}
