@@ -119,7 +119,9 @@ def test_an_abstract_parent_says_how_its_children_are_recorded() -> None:
         ({"mask": "name"}, "'mask' must be a list of field names"),
         ({"only": [1]}, "'only' must be a list of field names"),
         ({"sensitive": "yes"}, "'sensitive' must be True or False"),
-        ({"reads": True}, "'reads' has no effect in this version"),
+        ({"reads": "yes"}, "'reads' must be True or False"),
+        ({"reason_required": ["remove"]}, "'reason_required' must be True, or a list of create, update, delete"),
+        ({"reason_required": "delete"}, "'reason_required' must be True, or a list of create, update, delete"),
         ({"mask": ["name"], "label": ["name"]}, "A masked field cannot be part of the label"),
     ],
 )

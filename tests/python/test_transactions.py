@@ -49,12 +49,14 @@ def abandoned(using: str = "default") -> Iterator[None]:
         fail()
 
 
+@pytest.mark.scenario(9)
 def test_what_is_rolled_back_is_no_event(trail: Trail) -> None:
     with abandoned():
         add(1)
     assert trail.changes() == []
 
 
+@pytest.mark.scenario(10)
 def test_only_the_outer_block_is_recorded_when_the_inner_is_rolled_back(trail: Trail) -> None:
     with transaction.atomic():
         add(1)
@@ -113,6 +115,8 @@ def test_each_database_has_its_own_transaction(trail: Trail) -> None:
     assert sorted(numbers(trail)) == [1, 3]
 
 
+@pytest.mark.defect("A-14")
+@pytest.mark.scenario(12)
 def test_a_callback_that_raises_after_the_commit_loses_nothing(trail: Trail) -> None:
     @transaction.atomic
     def write() -> None:
@@ -304,6 +308,7 @@ def test_a_commit_that_finds_the_database_locked_can_be_tried_again(trail: Trail
     assert numbers(trail) == [1]
 
 
+@pytest.mark.defect("S-16")
 def test_a_sensitive_change_that_is_rolled_back_is_kept_as_aborted(trail: Trail) -> None:
     with abandoned():
         Secret.objects.create(text="plans")

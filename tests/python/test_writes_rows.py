@@ -36,6 +36,7 @@ def patient(trail: Trail) -> Patient:
     return Patient.objects.get(pk=made.pk)
 
 
+@pytest.mark.defect("H9")
 @pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
 def test_create_save_and_delete_are_one_event_each_in_order(trail: Trail, atomic: bool) -> None:
     def write() -> int:
@@ -61,6 +62,8 @@ def test_create_save_and_delete_are_one_event_each_in_order(trail: Trail, atomic
     assert fields(deleted)["born"] == ("1990-01-02", None)
 
 
+@pytest.mark.defect("F-4")
+@pytest.mark.scenario(2)
 def test_an_update_has_old_and_new_of_exactly_the_changed_fields(trail: Trail, patient: Patient) -> None:
     patient.name = "Anna"
     patient.born = datetime.date(1991, 1, 2)
@@ -68,6 +71,7 @@ def test_an_update_has_old_and_new_of_exactly_the_changed_fields(trail: Trail, p
     assert fields(only_change(trail)) == {"name": ("Ana", "Anna"), "born": ("1990-01-02", "1991-01-02")}
 
 
+@pytest.mark.scenario(3)
 def test_a_save_without_a_change_is_no_event(trail: Trail, patient: Patient) -> None:
     patient.save()
     patient.name = "Ana"
@@ -102,6 +106,7 @@ def test_json_that_was_changed_in_place_is_seen(trail: Trail, patient: Patient) 
     assert fields(second)["details"] == ({"allergies": ["nuts", "milk"], "height": 170}, {"allergies": ["nuts", "milk"], "height": 171})
 
 
+@pytest.mark.defect("F-6")
 def test_masked_fields_say_that_they_changed_and_nothing_else(trail: Trail, patient: Patient) -> None:
     patient.ssn = "219-09-9999"
     patient.maiden_name = "Berg"
@@ -201,6 +206,7 @@ def test_what_an_expression_left_behind_is_not_an_old_value(trail: Trail, patien
     assert second["changes"] in ([{"field": "visits", "old_unknown": True, "new": 10}], [{"field": "visits", "old": 1, "new": 10}])
 
 
+@pytest.mark.defect("A-28")
 def test_keys_and_times_that_nobody_can_edit_are_recorded(trail: Trail) -> None:
     ticket = Ticket.objects.create(title="broken lamp")
     first_changed_at = ticket.changed_at
@@ -348,3 +354,27 @@ def test_a_label_is_made_from_loaded_fields_only(trail: Trail) -> None:
     created, deleted = trail.changes()
     assert created["resource"]["label"] == "the recipe"
     assert "label" not in deleted["resource"]
+
+
+def test_rows_that_are_created_together_have_their_own_values(trail: Trail) -> None:
+    # Values that several rows share, the very same object or an equal one, values that are in one row alone, and one that changes in place.
+    doctor, born, details = Doctor.objects.create(name="Bo"), datetime.date(1990, 1, 2), {"height": 170}
+    trail.forget()
+    shared = {"born": born, "details": details, "doctor": doctor, "seen_at": datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)}
+    names = ["Ana", "Ana", "Eva", "Ana"]
+    patients = [Patient(name=name, visits=number, ssn=f"078-05-112{number}", **shared) for number, name in enumerate(names)]
+    patients[2].born, patients[3].balance, patients[3].visits = None, Decimal("10.50"), "12"
+    made = Patient.objects.bulk_create(patients)
+    events = trail.changes()
+    assert [event["resource"]["id"] for event in events] == [str(patient.pk) for patient in made]
+    for number, event in enumerate(events):
+        new = {change["field"]: change.get("new") for change in event["changes"]}
+        assert (event["action"], new["id"], new["name"]) == ("patient.create", made[number].pk, names[number])
+        assert (new["born"], new["details"], new["doctor"]) == (None if number == 2 else "1990-01-02", details, doctor.pk)
+        assert new["visits"] == [0, 1, 2, 12][number]
+        assert "078-05" not in str(event)
+        assert "seen_at" not in new
+    details["height"] = 180
+    patients[1].save()
+    *_, updated = trail.changes()
+    assert updated["changes"] == [{"field": "details", "old": {"height": 170}, "new": {"height": 180}}]

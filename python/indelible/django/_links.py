@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from django.db.models import Model
 
+from indelible.django import _returning
 from indelible.django._models import Plan, plan_of
 from indelible.django._queries import IDS_MAX, asked_for, is_only_about, where_text
 from indelible.django._recording import PENDING, Write
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from indelible import _native
 
 
+Pairs: TypeAlias = "Sequence[Sequence[Any]]"
+"""Keys of both ends, the model's that has the field first."""
+
+
 class Link(NamedTuple):
     """A many-to-many field: the plan of its model, its name, and the columns of its table that point at both ends."""
 
@@ -23,18 +28,21 @@ class Link(NamedTuple):
     field: str
     source: str
     target: str
+    ends: _returning.Columns
 
 
 def link_of(through: type[Model]) -> Link | None:
     """The field that a table belongs to which Django made by itself; ``None`` for other tables and unrecorded models."""
     # Django's mark on such a table: the model that has the field.
-    source = cast("type[Model] | None", through._meta.auto_created)
+    source: Any = through._meta.auto_created
     plan = plan_of(source) if source else None
-    if source is None or plan is None:
+    if plan is None:
         return None
-    if through not in plan.links:
-        plan.links[through] = _find_link(through, source, plan)
-    return plan.links[through]
+    try:
+        return plan.links[through]
+    except KeyError:
+        link = plan.links[through] = _find_link(through, source, plan)
+        return link
 
 
 def _find_link(through: type[Model], source: type[Model], plan: Plan) -> Link | None:
@@ -42,55 +50,79 @@ def _find_link(through: type[Model], source: type[Model], plan: Plan) -> Link | 
         if field.remote_field.through is through and field.name not in plan.unrecorded:
             columns: Any = through._meta
             source_end, target_end = columns.get_field(field.m2m_field_name()), columns.get_field(field.m2m_reverse_field_name())
-            return Link(plan, field.name, source_end.attname, target_end.attname)
+            return Link(plan, field.name, source_end.attname, target_end.attname, _returning.Columns((source_end, target_end), kept=True))
     return None
 
 
 class LinkInsert(Write):
-    """Rows are added. Where Django inserts without looking first, the ids are those that were asked for (``exact`` is false)."""
+    """Rows are added. Django inserts without looking first; the database says which were new, where it can (``exact``)."""
 
-    __slots__ = ("exact", "link", "rows")
+    __slots__ = ("exact", "link", "pairs", "rows", "send")
 
     verb = "update"
 
-    def __init__(self, link: Link, query: Any) -> None:
+    def __init__(self, link: Link, query: Any, connection: Any) -> None:
         self.plan = link.plan
-        self.final = False
         self.link = link
         self.exact = query.on_conflict is None
         self.rows: Sequence[Model] = query.objs
+        self.pairs: Pairs | None = None
+        self.send = None
+        if not self.exact and _returning.is_possible(connection, query.model):
+            self.send = self._send
+        self.final = self.send is not None
 
-    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
-        link, native = self.link, self.plan.native
-        added: dict[Any, list[Any]] = {}
-        for row in self.rows:
-            added.setdefault(getattr(row, link.source), []).append(getattr(row, link.target))
-        if len(added) > IDS_MAX:
-            ids = list(added)[:IDS_MAX]
-            return [native.statement(context, "update", count=None, ids=ids, where=None, fields=(link.field,))]
-        return [native.related(context, source, None, link.field, added=ids, exact=self.exact) for source, ids in added.items()]
+    @property
+    def open_ended(self) -> bool:  # type: ignore[override]
+        return self.send is not None
+
+    def events(self, context: _native.Context, result: Any) -> Iterable[_native.Event]:
+        pairs = self._asked() if self.pairs is None else self.pairs
+        return _events(self.link, context, pairs, "added", exact=self.exact or self.pairs is not None)
 
     def touched(self, result: Any) -> bool:
-        return True
+        return self.pairs is None or bool(self.pairs)
+
+    def _send(self, compiler: Any, returning: Any) -> list[Any]:
+        # Nobody asked for rows: Django takes what could not be inserted for inserted too.
+        if len(self.rows) == 1:
+            # Of one row the count says it all, and costs less than asking for it.
+            self.pairs = self._asked() if _returning.inserted_count(compiler) else []
+        else:
+            self.pairs = _returning.inserted_rows(compiler, self.link.ends)
+        return []
+
+    def _asked(self) -> Pairs:
+        source, target = self.link.source, self.link.target
+        return [(getattr(row, source), getattr(row, target)) for row in self.rows]
 
 
 class LinkDelete(Write):
-    """Rows are removed. ``remove`` names both ends; ``clear`` only one of them, and then the other ids are not known."""
+    """Rows are removed: by ``remove``, which names both ends, by ``clear``, which names one, or because an end is deleted."""
 
-    __slots__ = ("link", "sources", "targets", "where")
+    __slots__ = ("link", "pairs", "send", "sources", "targets", "where")
 
     verb = "update"
 
-    def __init__(self, link: Link, query: Any) -> None:
+    def __init__(self, link: Link, compiler: Any) -> None:
+        where = compiler.query.where
         self.plan = link.plan
         self.final = True
         self.link = link
-        self.sources = asked_for(query.where, link.source)
-        self.targets = asked_for(query.where, link.target) if is_only_about(query.where, (link.source, link.target)) else None
-        self.where = where_text(query.where)
+        self.sources = asked_for(where, link.source)
+        self.targets = asked_for(where, link.target) if is_only_about(where, (link.source, link.target)) else None
+        self.where = where_text(where)
+        self.pairs: Pairs | None = None
+        self.send = self._send if _returning.is_possible(compiler.connection, compiler.query.model) else None
 
-    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
+    @property
+    def open_ended(self) -> bool:  # type: ignore[override]
+        return self.send is not None
+
+    def events(self, context: _native.Context, result: Any) -> Iterable[_native.Event]:
         link, native = self.link, self.plan.native
+        if self.pairs is not None:
+            return _events(link, context, self.pairs, "removed", exact=True)
         count = None if result is PENDING else row_count(result)
         sources, targets = self.sources, self.targets
         if sources is None or targets is None or len(sources) > IDS_MAX:
@@ -101,3 +133,57 @@ class LinkDelete(Write):
 
     def touched(self, result: Any) -> bool:
         return row_count(result) != 0
+
+    def _send(self, compiler: Any, result_type: Any) -> Any:
+        self.pairs = rows = _returning.touched_rows(compiler, self.link.ends)
+        return _returning.as_deleted(rows, result_type)
+
+
+class LinkUpdate(Write):
+    """A row is pointed elsewhere, as an inline of the admin does: what it points at now is known, what it pointed at before is not."""
+
+    __slots__ = ("link", "pairs", "send")
+
+    verb = "update"
+
+    def __init__(self, link: Link, compiler: Any) -> None:
+        self.plan = link.plan
+        self.final = True
+        self.link = link
+        self.pairs: Pairs = []
+        self.send = self._send if _returning.is_possible(compiler.connection, compiler.query.model) else None
+
+    @property
+    def open_ended(self) -> bool:  # type: ignore[override]
+        return self.send is not None
+
+    def events(self, context: _native.Context, result: Any) -> Iterable[_native.Event]:
+        if self.pairs:
+            return _events(self.link, context, self.pairs, "added", exact=False)
+        count = None if result is PENDING else int(result or 0)
+        return [self.plan.native.statement(context, "update", count=count, ids=None, where=None, fields=(self.link.field,))]
+
+    def touched(self, result: Any) -> bool:
+        return bool(self.pairs) or bool(result)
+
+    def _send(self, compiler: Any, result_type: Any) -> int:
+        self.pairs = _returning.touched_rows(compiler, self.link.ends) or []
+        return len(self.pairs)
+
+
+def _events(link: Link, context: _native.Context, pairs: Pairs, what: str, *, exact: bool) -> Iterator[_native.Event]:
+    """One event for each source, with the ids at the other end; more of them than fit into one are several."""
+    ids: dict[Any, list[Any]] = {}
+    if len(pairs) == 1:
+        ids = {pairs[0][0]: [pairs[0][1]]}
+    else:
+        for source, target in pairs:
+            ids.setdefault(source, []).append(target)
+    related, field = link.plan.native.related, link.field
+    for source, targets in ids.items():
+        for start in range(0, len(targets), IDS_MAX):
+            part = targets[start : start + IDS_MAX]
+            if what == "added":
+                yield related(context, source, None, field, added=part, exact=exact)
+            else:
+                yield related(context, source, None, field, removed=part, exact=exact)

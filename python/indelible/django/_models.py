@@ -14,7 +14,8 @@ from django.core.signals import setting_changed
 from django.db.models import DEFERRED, Field, FileField, Model
 
 from indelible import _runtime
-from indelible.django import registry
+from indelible.django import conf, formatters, registry
+from indelible.django._returning import Columns
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -50,7 +51,16 @@ _TYPES: Final[dict[str, type]] = {
 _LOADED_JSON: Final = frozenset({type(None), bool, int, float, str, bytes, dict, list})
 """Types of values that are taken as they are where a field may hold anything."""
 
+_ACCOUNTS: Final = frozenset(
+    {
+        "django.contrib.auth.base_user.AbstractBaseUser",
+        "django.contrib.auth.models.PermissionsMixin",
+        "django.contrib.auth.models.Group",
+    }
+)
+
 _planned: Final[weakref.WeakSet[type[Model]]] = weakref.WeakSet()
+_generation = 0
 
 
 class Place(NamedTuple):
@@ -79,24 +89,36 @@ class Plan:
     """What is recorded of the rows of one concrete model.
 
     By position among all concrete fields: ``attnames``; ``types`` of loaded values, ``None`` where any may come; ``loadable``, the types whose
-    values need no look before they are recorded; ``normalise`` makes a value like a loaded one; ``unknown``, when nothing is known;
+    values need no look before they are recorded; ``plain_kinds``, types of whole rows that were found to be such; ``normalise`` makes a value like a loaded one; ``unknown``, when nothing is known;
     ``numbers`` among the recorded fields, ``None`` for the others. Positions: ``positions`` by attname; ``recorded``; ``mutable``, of values that can be changed
-    in place; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname; ``only_key`` is
+    in place; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname; ``key_columns`` asks for it; ``only_key`` is
     its one field in a list, as Django asks for it, ``None`` when the key has several.
+
+    ``fields`` themselves; ``own``, the recorded ones of the model's own table, and ``references``, the foreign keys among them; ``by_row``, whether a statement over many rows is an event for each of them;
+    ``exact``, whether it is recorded with the true values at the price of reading them.
 
     ``names`` of the recorded fields, ``everything`` all their numbers, ``unrecorded`` the many-to-many fields left out, ``links`` what is
     known about tables of many-to-many fields. ``read`` takes the
-    values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables.
+    values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables. ``formatted``:
+    somebody describes its events (see ``formatters``).
+    ``auth``: rows say who may log in and do what. ``told``: one of the two, so that its events are more than what was written. ``reasoned``: verbs that are refused without a reason. ``reads``: whether reading is
+    recorded, ``None`` where nobody said.
     """
 
     native: _native.Model
 
     __slots__ = (
         "attnames",
+        "auth",
+        "by_row",
         "everything",
+        "exact",
+        "fields",
+        "formatted",
         "generated",
         "inherited",
         "key",
+        "key_columns",
         "label_of",
         "links",
         "loadable",
@@ -109,14 +131,20 @@ class Plan:
         "noun",
         "numbers",
         "only_key",
+        "own",
         "places",
+        "plain_kinds",
         "positions",
         "pre_saves",
         "read",
+        "reads",
+        "reasoned",
         "recorded",
+        "references",
         "runtime",
         "select",
         "sensitive",
+        "told",
         "type",
         "types",
         "unknown",
@@ -128,6 +156,11 @@ class Plan:
         fields: Sequence[Field[Any, Any]] = meta.concrete_fields
         recorded = [position for position, field in enumerate(fields) if _is_recorded(field, options)]
         self.model = model
+        self.fields = tuple(fields)
+        self.by_row = options.bulk == "rows"
+        self.exact = options.exact
+        self.own = tuple(fields[position] for position in recorded if fields[position].model is model)
+        self.references = tuple(field for field in self.own if field.remote_field is not None)
         self.type = meta.label
         self.noun = meta.model_name or model.__name__.lower()
         self.inherited = bool(meta.parents)
@@ -139,24 +172,31 @@ class Plan:
         self.places = {field.attname: Place(self.numbers[position], position, *_reading(field)) for position, field in enumerate(fields)}
         keys = getattr(meta, "pk_fields", (meta.pk,))
         self.key = tuple((field.attname, self.places[field.attname].position) for field in keys)
+        self.key_columns = Columns(tuple(keys), kept=True)
         self.only_key = list(keys) if len(keys) == 1 else None
         self.generated = tuple(position for position, field in enumerate(fields) if getattr(field, "generated", False))
         self.mutable = tuple(place.position for place in self.places.values() if place.type is None)
         self.pre_saves = tuple(field.attname for field in fields if not _sets_what_it_sends(field))
         self.types = tuple(place.type for place in self.places.values())
         self.loadable = tuple(_LOADED_JSON if kind is None else frozenset({kind, type(None)}) for kind in self.types)
+        self.plain_kinds: set[tuple[type, ...]] = set()
         self.positions = {attname: place.position for attname, place in self.places.items()}
         self.unknown = (DEFERRED,) * len(fields)
         self.normalise = tuple(place.normalised for place in self.places.values())
         self.read = _getter(self.attnames)
         self.select = _getter(recorded)
-        many = [field for field in meta.local_many_to_many if not _is_recorded(field, options)]
+        many = [field for field in meta.local_many_to_many if not _is_link_recorded(field, options)]
         self.unrecorded = frozenset(field.name for field in many)
         self.links: dict[type[Model], Link | None] = {}
         self.label_of = _label(options, self.places)
         self.runtime: _runtime.Runtime | None = None
         self.masked = tuple(bool({fields[position].name, fields[position].attname} & options.mask) for position in recorded)
         self.sensitive = options.sensitive
+        self.formatted = formatters.has_rules(model)
+        self.auth = is_account(model)
+        self.told = self.formatted or self.auth
+        self.reads = options.reads
+        self.reasoned = _reasoned(self.noun, options)
 
     def prepare(self, runtime: _runtime.Runtime) -> None:
         """Makes ``native``, the half that encodes, for the recorder of this runtime; before anything is recorded with it."""
@@ -170,6 +210,7 @@ class Plan:
                 masked=self.masked,
                 sensitive=self.sensitive,
                 key=self.numbers[self.key[0][1]] if len(self.key) == 1 else None,
+                places=self.recorded,
             )
             self.runtime = runtime
 
@@ -190,10 +231,17 @@ def plan_of(model: type[Model]) -> Plan | None:
 
 def forget_plans() -> None:
     """Works all plans out again when they are next needed."""
+    global _generation
+    _generation += 1
     for model in list(_planned):
         if "_indelible_plan" in model.__dict__:
             del model._indelible_plan
     _planned.clear()
+
+
+def generation() -> int:
+    """How often the plans were forgotten: what was derived from them holds for one number."""
+    return _generation
 
 
 def _make_plan(model: type[Model]) -> Plan | None:
@@ -219,6 +267,16 @@ def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
 
 
 def _is_recorded(field: Field[Any, Any], options: registry.Options) -> bool:
+    if field.remote_field is not None and not field.primary_key and not conf.active().foreign_keys:
+        return False
+    return _is_named(field, options)
+
+
+def _is_link_recorded(field: Field[Any, Any], options: registry.Options) -> bool:
+    return _is_named(field, options) and (options.m2m is None or field.name in options.m2m)
+
+
+def _is_named(field: Field[Any, Any], options: registry.Options) -> bool:
     names = {field.name, field.attname}
     if options.only is not None and not names & options.only:
         return False
@@ -248,6 +306,17 @@ def _getter(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
     if len(keys) > 1:
         return operator.itemgetter(*keys)
     return lambda values: tuple(values[key] for key in keys)
+
+
+def is_account(model: type[Model]) -> bool:
+    """Whether rows of this model say who may log in, or what they may do: users, groups, and what derives from them."""
+    names = {f"{base.__module__}.{base.__qualname__}" for base in model.__mro__}
+    return not names.isdisjoint(_ACCOUNTS)
+
+
+def _reasoned(noun: str, options: registry.Options) -> frozenset[str]:
+    actions = conf.active().reason_required
+    return options.reason_required.union(verb for verb in ("create", "update", "delete") if f"{noun}.{verb}" in actions)
 
 
 def _label(options: registry.Options, places: dict[str, Place]) -> Callable[[Model], str | None] | None:

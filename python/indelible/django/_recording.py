@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from indelible import _context, _runtime
+from indelible.django import _formatting, _intent
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._models import Plan
 from indelible.django._outcomes import statement_rolled_back
@@ -29,9 +31,14 @@ class Write:
     """What one statement does to rows that are recorded.
 
     ``final``: what the statement returns belongs into the events, so that outside of a transaction they are made again after it.
+    ``send`` takes the place of Django's method where more is asked of the statement than Django asks. ``open_ended``: how many events
+    there are is known after the statement only.
     """
 
     __slots__ = ("final", "plan")
+
+    send: Callable[[Any, Any], Any] | None = None
+    open_ended = False
 
     verb: Verb
     plan: Plan
@@ -41,9 +48,17 @@ class Write:
         """What it is, for a log."""
         return f"{self.verb} of {self.plan.type}"
 
-    def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
-        """The events, as many before the statement (``result`` is :data:`PENDING`) as after it."""
+    def events(self, context: _native.Context, result: Any) -> Iterable[_native.Event]:
+        """The events; before the statement (``result`` is :data:`PENDING`) one may stand for all that it will touch."""
         raise NotImplementedError
+
+    def hold_in(self, transaction: _native.Transaction, context: _native.Context, result: Any) -> bool:
+        """Holds the events without making an object of each, where nobody has anything to add to them; ``False``: it cannot."""
+        return False
+
+    def about(self) -> Sequence[Model]:
+        """The instances that the events are about, one for each event; empty where rows are written that nobody holds."""
+        return ()
 
     def generated_keys(self, result: Any) -> Sequence[Any] | None:
         """One key for each event, where keys are all that the statement's result adds to the events; ``None``: there is more, or less."""
@@ -65,8 +80,12 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
 
     Raises:
         RecordingRefused: outside of a transaction, before the statement is sent.
+        ReasonRequired: before the statement is sent.
     """
     connection: BaseDatabaseWrapper = compiler.connection
+    if write.plan.reasoned:
+        _intent.demand_reason(write)
+    django = write.send or django
     if in_transaction(connection):
         result = django(compiler, argument)
         if write.touched(result):
@@ -85,6 +104,31 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
     if alone.sent:
         alone.succeeded(result)
     return result
+
+
+def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callable[[], Any]) -> None:
+    """Sends one statement that no compiler made and records what it did; ``execute`` answers with the number of rows, if it is known.
+
+    Raises:
+        RecordingRefused: outside of a transaction, before the statement is sent.
+        ReasonRequired: before the statement is sent.
+    """
+    if write.plan.reasoned:
+        _intent.demand_reason(write)
+    if in_transaction(connection):
+        result = execute()
+        if write.touched(result):
+            hold(connection, write, result)
+        return
+    alone = _Autocommit(connection, write)
+    alone.announce(PENDING)
+    alone.sent = 1
+    try:
+        result = execute()
+    except BaseException as error:
+        alone.failed(error)
+        raise
+    alone.succeeded(result)
 
 
 def record(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
@@ -107,15 +151,20 @@ def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
         if recorder is None or context is None:
             _lose(runtime)
         else:
+            transaction = tracker.transaction(recorder)
             try:
                 if write.plan.runtime is not runtime:
                     write.plan.prepare(runtime)
-                events = write.events(context, result)
+                if write.plan.told or _intent.declared.get() is not None:
+                    before = len(transaction)
+                    transaction.hold_all(_told_events(write, recorder, context, result))
+                    if len(transaction) > before:
+                        _intent.happened(write, "held", tracker.scope())
+                elif not write.hold_in(transaction, context, result):
+                    transaction.hold_all(write.events(context, result))
             except Exception as fault:
-                events, degraded = _degraded(runtime, recorder, context, write, fault), True
-            transaction = tracker.transaction(recorder)
-            for event in events:
-                transaction.hold(event)
+                transaction.hold_all(_degraded(runtime, recorder, context, write, fault))
+                degraded = True
         _keep(runtime, write, None if degraded else result, tracker.scope())
     except Exception as fault:
         runtime.lose()
@@ -162,7 +211,7 @@ class _Autocommit:
             try:
                 if write.plan.runtime is not runtime:
                     write.plan.prepare(runtime)
-                events = write.events(context, result)
+                events = list(_events(write, recorder, context, result))
             except Exception as fault:
                 events, self.degraded = _degraded(runtime, recorder, context, write, fault), True
             if events:
@@ -182,6 +231,8 @@ class _Autocommit:
             if intent is not None:
                 self._tell(intent, result, touched)
             if touched:
+                if intent is not None and _intent.declared.get() is not None:
+                    _intent.happened(write, "committed")
                 _keep(self.runtime, write, None if self.degraded else result, None)
         except Exception as fault:
             self.runtime.fault(write.name(), fault)
@@ -191,15 +242,41 @@ class _Autocommit:
             intent.committed([None] * self.count)
         elif self.degraded or not self.write.final:
             intent.committed()
-        elif (keys := self.write.generated_keys(result)) is not None:
+        elif self.write.open_ended:
+            self._tell_rows(intent, result)
+        elif not self.write.plan.formatted and (keys := self.write.generated_keys(result)) is not None:
             intent.committed_keyed(keys)
         else:
             intent.committed(self._bodies(result))
 
-    def _bodies(self, result: Any) -> list[_native.Event] | None:
+    def _tell_rows(self, intent: _native.Intent, result: Any) -> None:
+        """Journals the rows as a group of their own, then takes back what was announced for all of them together.
+
+        In this order, so that whoever dies in between leaves both: the rows, and in doubt what they were.
+        """
+        recorder = self.runtime.recorder()
         assert self.context is not None, "there is an intent, so it was made with a context"
+        assert recorder is not None, "there is an intent, so there is a recorder"
         try:
-            events = self.write.events(self.context, result)
+            rows = recorder.transaction(self.connection.alias)
+            rows.hold_all(_events(self.write, recorder, self.context, result))
+            group = rows.prepare()
+        except Exception as fault:
+            # What was announced stands: it is true as far as it goes, and the statement cannot be refused any more.
+            intent.committed()
+            if not _is_refusal(self.runtime, fault):
+                self.runtime.fault(self.write.name(), fault)
+            return
+        if group is not None:
+            group.committed()
+        intent.committed([None] * self.count)
+
+    def _bodies(self, result: Any) -> list[_native.Event] | None:
+        recorder = self.runtime.recorder()
+        assert self.context is not None, "there is an intent, so it was made with a context"
+        assert recorder is not None, "and for a recorder"
+        try:
+            events = list(_events(self.write, recorder, self.context, result))
         except Exception as fault:
             # What the INTENT says stands: it is true as far as it goes.
             self.runtime.fault(self.write.name(), fault)
@@ -216,6 +293,23 @@ class _Autocommit:
                 self.intent.rolled_back()
             else:
                 self.intent.unknown()
+
+
+def _events(write: Write, recorder: _native.Recorder, context: _native.Context, result: Any) -> Iterable[_native.Event]:
+    """The events, with what anybody has to add to them."""
+    if write.plan.told or _intent.declared.get() is not None:
+        return _told_events(write, recorder, context, result)
+    return write.events(context, result)
+
+
+def _told_events(write: Write, recorder: _native.Recorder, context: _native.Context, result: Any) -> Iterable[_native.Event]:
+    """The events with what somebody declared about them, and in the words of the site's formatters."""
+    events = write.events(context, result)
+    if write.plan.auth or _intent.declared.get() is not None:
+        events = _intent.told(write, list(events), recorder, context)
+    if write.plan.formatted:
+        events = _formatting.described(write, events)
+    return events
 
 
 def _degraded(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import contains
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DEFERRED, Field, Model
 
+from indelible.django import _returning
 from indelible.django._models import Plan
 from indelible.django._queries import IDS_MAX, expression_text, is_expression
 from indelible.django._recording import PENDING, Write
@@ -15,6 +17,8 @@ from indelible.django._snapshots import Scope, Values, forget, known_values, rem
 
 if TYPE_CHECKING:
     from indelible import _native
+
+_KINDS_MAX: Final = 64
 
 Sent: TypeAlias = "Sequence[tuple[Field[Any, Any], Any, Any]]"
 """What an UPDATE sends, as Django's query has it: field, model, value."""
@@ -42,6 +46,9 @@ class RowInsert(Write):
         label = None if plan.label_of is None else plan.label_of(self.instance)
         return [plan.native.created(context, pk, label, values if inserted.plain else shown(values))]
 
+    def about(self) -> Sequence[Model]:
+        return (self.instance,)
+
     def generated_keys(self, result: Any) -> Sequence[Any] | None:
         inserted, plan = self.inserted, self.plan
         if inserted is None or not result or self.returning != plan.only_key:
@@ -53,7 +60,8 @@ class RowInsert(Write):
         return True
 
     def keep(self, result: Any, scope: Scope | None) -> None:
-        remember(self.instance, self.plan, self._read(result).known(), scope)
+        inserted = self._read(result)
+        remember(self.instance, self.plan, inserted.values if inserted.plain else inserted.known(), scope)
 
     def forget(self) -> None:
         forget(self.instance)
@@ -63,17 +71,24 @@ class RowInsert(Write):
         inserted = self.inserted
         if inserted is None:
             inserted = self.inserted = Inserted(self.plan, self.instance)
-            for attname, value in self.pre_saved.items():
-                inserted.values[self.plan.places[attname].position] = value
+            if self.pre_saved:
+                for attname, value in self.pre_saved.items():
+                    inserted.values[self.plan.places[attname].position] = value
         if result is not PENDING and result and result[0] is not None:
-            inserted.returned(self.plan, self.returning, result[0])
+            if self.returning == self.plan.only_key:
+                inserted.values[self.plan.key[0][1]] = result[0][0]
+            else:
+                inserted.returned(self.plan, self.returning, result[0])
         return inserted
 
 
 class RowUpdate(Write):
-    """An instance is saved over its row. Only what differs from the known old values is recorded."""
+    """An instance is saved over its row. Only what differs from the known old values is recorded.
 
-    __slots__ = ("changed", "instance", "known", "returning", "sent")
+    Where the model says ``exact``, old values that were never loaded are read first, and what the database computes comes back.
+    """
+
+    __slots__ = ("changed", "instance", "known", "returned", "returning", "send", "sent")
 
     verb = "update"
 
@@ -85,6 +100,36 @@ class RowUpdate(Write):
         self.returning = returning
         self.known: Values | None = known_values(instance, plan, using)
         self.changed: dict[int, Any] | None = None
+        self.returned: Sequence[Any] | None = None
+        self.send = None
+
+    def ask(self, connection: BaseDatabaseWrapper) -> None:
+        """Makes the statement itself say what is not known, for a model that asks for true values."""
+        blind = self._is_blind()
+        if (blind or any(is_expression(value) for _, _, value in self.sent)) and _returning.is_possible(connection, self.plan.model):
+            self.final = True
+            self.send = self._send_exactly
+
+    def _is_blind(self) -> bool:
+        positions, known = self.plan.positions, self.known
+        return known is None or any(known[positions[field.attname]] is DEFERRED for field, _, _ in self.sent)
+
+    def _send_exactly(self, compiler: Any, argument: Any) -> Any:
+        plan = self.plan
+        keys = [plan.fields[position] for _, position in plan.key]
+        if self._is_blind():
+            fields = [*keys, *(field for field, _, _ in self.sent)]
+            for row in _returning.old_rows(compiler, fields):
+                values = list(plan.unknown if self.known is None else self.known)
+                for field, value in zip(fields, row, strict=True):
+                    values[plan.positions[field.attname]] = value
+                self.known = values
+        asked = self.returning
+        self.returning = asked or [field for field, _, value in self.sent if is_expression(value)]
+        rows = _returning.touched_rows(compiler, _returning.Columns(self.returning or keys)) or []
+        if rows and self.returning:
+            self.returned = rows[0]
+        return rows if asked else len(rows)
 
     def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
         plan = self.plan
@@ -109,6 +154,9 @@ class RowUpdate(Write):
             old, new = shown(old), shown(new)
         event = plan.native.updated(context, self.instance.pk, label, numbers, old, new)
         return [] if event is None else [event]
+
+    def about(self) -> Sequence[Model]:
+        return (self.instance,)
 
     def keep(self, result: Any, scope: Scope | None) -> None:
         # Nobody asked for events when there is no recorder; the row has changed all the same.
@@ -141,7 +189,7 @@ class RowUpdate(Write):
             if value is not known[position]:
                 changed[position] = value if type(value) is plan.types[position] else plan.normalise[position](value)
         if self.returning and result is not PENDING:
-            for field, value in zip(self.returning, result[0], strict=False):
+            for field, value in zip(self.returning, result[0] if self.returned is None else self.returned, strict=False):
                 changed[positions[field.attname]] = value
         return changed
 
@@ -166,6 +214,9 @@ class RowsDelete(Write):
             return [self.plan.native.statement(context, "delete", count=row_count(result), ids=ids, where="pk__in", fields=())]
         return [self._deleted(context, instance) for instance in self.instances]
 
+    def about(self) -> Sequence[Model]:
+        return self.instances
+
     def touched(self, result: Any) -> bool:
         return row_count(result) != 0
 
@@ -174,9 +225,12 @@ class RowsDelete(Write):
         known = known_values(instance, plan, self.using) or plan.unknown
         numbers = plan.everything
         old = plan.select(known)
-        if DEFERRED in old:
-            numbers = tuple(number for number, value in enumerate(old) if value is not DEFERRED)
-            old = [value for value in old if value is not DEFERRED]
+        for value in old:
+            # By identity: comparing a decimal with what is no number asks abstract base classes.
+            if value is DEFERRED:
+                numbers = tuple(number for number, value in enumerate(old) if value is not DEFERRED)
+                old = [value for value in old if value is not DEFERRED]
+                break
         label = None if plan.label_of is None else plan.label_of(instance)
         return plan.native.deleted(context, instance.pk, label, numbers, old)
 
@@ -194,7 +248,8 @@ class Inserted:
         except KeyError:
             self.plain = False
             self.values = [state.get(attname, DEFERRED) for attname in plan.attnames]
-        if all(map(contains, plan.loadable, map(type, self.values))):
+        kinds = tuple(map(type, self.values))
+        if kinds in plan.plain_kinds or _is_loadable(plan, kinds):
             return
         for position, value in enumerate(self.values):
             if type(value) not in plan.loadable[position]:
@@ -208,7 +263,33 @@ class Inserted:
 
     def known(self) -> list[Any]:
         """The values that the row now certainly has."""
-        return self.values if self.plain else [DEFERRED if is_expression(value) else value for value in self.values]
+        return self.values if self.plain else known_of(self.values)
+
+
+def read_all(plan: Plan, instances: Sequence[Model]) -> tuple[list[list[Any]], bool]:
+    """The values of rows that one INSERT sends, and whether they are all plain (see :class:`Inserted`)."""
+    try:
+        rows = [*map(list, map(plan.read, [instance.__dict__ for instance in instances]))]
+    except KeyError:
+        rows = []
+    if rows and all(kinds in plan.plain_kinds or _is_loadable(plan, kinds) for kinds in {tuple(map(type, row)) for row in rows}):
+        return rows, True
+    several = [Inserted(plan, instance) for instance in instances]
+    return [inserted.values for inserted in several], all(inserted.plain for inserted in several)
+
+
+def known_of(values: Sequence[Any]) -> list[Any]:
+    """What of these values the row now certainly has."""
+    return [DEFERRED if is_expression(value) else value for value in values]
+
+
+def _is_loadable(plan: Plan, kinds: tuple[type, ...]) -> bool:
+    """Whether values of these types, one for each field, are such as are loaded."""
+    if not all(map(contains, plan.loadable, kinds)):
+        return False
+    if len(plan.plain_kinds) < _KINDS_MAX:
+        plan.plain_kinds.add(kinds)
+    return True
 
 
 def shown(values: Sequence[Any]) -> list[Any]:

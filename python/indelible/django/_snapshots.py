@@ -120,14 +120,31 @@ def known_values(instance: Model, plan: Plan, using: str) -> Values | None:
         kept = kept.previous if fate == "rolled_back" else kept.values
     if kept is None or not _same_row(kept, instance, plan, using):
         return None
-    return cast("Values", kept)
+    values: Values = kept
+    return values
 
 
 def remember(instance: Model, plan: Plan, values: list[Any], scope: Scope | None) -> None:
     """The database now holds these values, for good (``scope`` is ``None``) or unless the scope is rolled back."""
     state: Any = instance._state
     kept = copied(plan, values) if plan.mutable else values
-    state.indelible_values = kept if scope is None else Provisional(kept, scope, _before(state.indelible_values, scope))
+    if scope is None:
+        state.indelible_values = kept
+        return
+    before = state.indelible_values
+    state.indelible_values = Provisional(kept, scope, None if before is None else _before(before, scope))
+
+
+def remember_all(instances: Sequence[Model], plan: Plan, rows: Sequence[list[Any]], scope: Scope | None) -> None:
+    """The same for many instances and the values of each."""
+    kept = [copied(plan, row) for row in rows] if plan.mutable else rows
+    for instance, values in zip(instances, kept, strict=True):
+        state: Any = instance._state
+        if scope is None:
+            state.indelible_values = values
+        else:
+            before = state.indelible_values
+            state.indelible_values = Provisional(values, scope, None if before is None else _before(before, scope))
 
 
 def forget(instance: Model) -> None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
-from django.db import connections
-from django.db.models import Model
+from django.core.serializers.base import DeserializedObject
+from django.db import connections, transaction
+from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.constants import MULTI
 
 from indelible import _runtime
-from indelible.django._links import LinkDelete, LinkInsert, link_of
+from indelible.django._links import LinkDelete, LinkInsert, LinkUpdate, link_of
 from indelible.django._models import Plan, plan_of
 from indelible.django._queries import only_asked_for
 from indelible.django._recording import Write, perform, record
 from indelible.django._rows import RowInsert, RowsDelete, RowUpdate, Sent
-from indelible.django._statements import BulkInsert, QueryDelete, QueryUpdate, is_counted
+from indelible.django._statements import BulkInsert, ConflictInsert, Instances, QueryDelete, QueryUpdate, is_counted
+from indelible.django._transactions import in_transaction
 
 Django = Callable[..., Any]
 
@@ -45,7 +47,9 @@ class _Deleting:
     def instances(self, model: type[Model]) -> dict[Any, Model]:
         """The instances of exactly this class that are deleted row by row."""
         if model not in self._by_model:
-            self._by_model[model] = {instance.pk: instance for instance in self.collector.data.get(model, ())}
+            # Reading `pk` costs more than what it is made of; a key of several parts has no attribute of its own.
+            key = getattr(model._meta.pk, "attname", None) or "pk"
+            self._by_model[model] = {getattr(instance, key): instance for instance in self.collector.data.get(model, ())}
         return self._by_model[model]
 
     def parts(self, model: type[Model]) -> set[Any]:
@@ -67,7 +71,9 @@ class _Active(threading.local):
 
     saving: _Saving | None = None
     deleting: _Deleting | None = None
+    updating: tuple[Plan, Instances] | None = None
     nested = False
+    loading = False
 
 
 _active: Final = _Active()
@@ -85,6 +91,9 @@ def install() -> None:
         _hook(SQLUpdateCompiler, "execute_returning_sql", _update_returning)
     _hook(Model, "_save_table", _save_table)
     _hook(Collector, "delete", _collector_delete)
+    _hook(QuerySet, "bulk_update", _bulk_update)
+    QuerySet.bulk_update.alters_data = True  # type: ignore[attr-defined]
+    _hook(DeserializedObject, "save", _load)
 
 
 def _hook(owner: type, name: str, make: Callable[[Django], Django]) -> None:
@@ -96,18 +105,31 @@ def _hook(owner: type, name: str, make: Callable[[Django], Django]) -> None:
 
 def _insert(django: Django) -> Django:
     def execute_sql(self: Any, returning_fields: Any = None) -> Any:
+        connection = self.connection
+        outer, connection.indelible_writing = connection.indelible_writing, True
         try:
-            write = _insert_write(self, returning_fields)
-        except Exception as fault:
-            _undescribed("insert", fault)
-            write = None
-        return django(self, returning_fields) if write is None else perform(write, django, self, returning_fields)
+            try:
+                write = _insert_write(self, returning_fields)
+            except Exception as fault:
+                _undescribed("insert", fault)
+                write = None
+            return django(self, returning_fields) if write is None else perform(write, django, self, returning_fields)
+        finally:
+            connection.indelible_writing = outer
 
     return execute_sql
 
 
 def _update(django: Django) -> Django:
     def execute_sql(self: Any, result_type: Any) -> Any:
+        connection = self.connection
+        outer, connection.indelible_writing = connection.indelible_writing, True
+        try:
+            return update(self, result_type)
+        finally:
+            connection.indelible_writing = outer
+
+    def update(self: Any, result_type: Any) -> Any:
         if _active.nested:
             return django(self, result_type)
         try:
@@ -117,6 +139,10 @@ def _update(django: Django) -> Django:
             write = None
         if write is None:
             return django(self, result_type)
+        if _reads_before(write) and not in_transaction(self.connection):
+            # Nobody may change the rows between reading their old values and the update.
+            with transaction.atomic(using=self.using, savepoint=False):
+                return update(self, result_type)
         if not self.query.related_updates:
             return perform(write, django, self, result_type)
         # An inherited field is updated by a compiler of its own, inside of this one: it is the same update.
@@ -134,26 +160,45 @@ def _update_returning(django: Django) -> Django:
         if not returning_fields or not self.connection.features.can_return_rows_from_update:
             # Django goes through execute_sql then, and so does the record of it.
             return django(self, returning_fields)
+        connection = self.connection
+        outer, connection.indelible_writing = connection.indelible_writing, True
         try:
-            write = _update_write(self, returning_fields, True)
-        except Exception as fault:
-            _undescribed("update", fault)
-            write = None
-        return django(self, returning_fields) if write is None else perform(write, django, self, returning_fields)
+            try:
+                write = _update_write(self, returning_fields, True)
+            except Exception as fault:
+                _undescribed("update", fault)
+                write = None
+            if write is None:
+                return django(self, returning_fields)
+            if not _reads_before(write) or in_transaction(connection):
+                return perform(write, django, self, returning_fields)
+            with transaction.atomic(using=self.using, savepoint=False):
+                return perform(write, django, self, returning_fields)
+        finally:
+            connection.indelible_writing = outer
 
     return execute_returning_sql
 
 
+def _reads_before(write: Write) -> bool:
+    return write.plan.exact and write.send is not None
+
+
 def _delete(django: Django) -> Django:
     def execute_sql(self: Any, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
-        if args or kwargs:
-            return django(self, result_type, *args, **kwargs)
+        connection = self.connection
+        outer, connection.indelible_writing = connection.indelible_writing, True
         try:
-            write = _delete_write(self)
-        except Exception as fault:
-            _undescribed("delete", fault)
-            write = None
-        return django(self, result_type) if write is None else perform(write, django, self, result_type)
+            if args or kwargs:
+                return django(self, result_type, *args, **kwargs)
+            try:
+                write = _delete_write(self)
+            except Exception as fault:
+                _undescribed("delete", fault)
+                write = None
+            return django(self, result_type) if write is None else perform(write, django, self, result_type)
+        finally:
+            connection.indelible_writing = outer
 
     return execute_sql
 
@@ -196,6 +241,55 @@ def _collector_delete(django: Django) -> Django:
     return delete
 
 
+def _bulk_update(django: Django) -> Django:
+    def bulk_update(self: Any, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        plan = plan_of(self.model)
+        if plan is None:
+            return django(self, objs, *args, **kwargs)
+        instances: Instances = {}
+        outer = _active.updating
+        _active.updating = (plan, instances)
+        try:
+            # Looked at while Django takes them, so that a generator is used up at the moment and in the way that it always was.
+            return django(self, _noted(objs, instances), *args, **kwargs)
+        finally:
+            _active.updating = outer
+
+    return bulk_update
+
+
+def _noted(objs: Iterable[Any], instances: Instances) -> Any:
+    if not isinstance(objs, (list, tuple)):
+        return _noting(objs, instances)
+    for instance in objs:
+        _note(instance, instances)
+    return objs
+
+
+def _noting(objs: Iterable[Any], instances: Instances) -> Iterator[Any]:
+    for instance in objs:
+        _note(instance, instances)
+        yield instance
+
+
+def _note(instance: Any, instances: Instances) -> None:
+    # Of two with the same key Django's condition takes the first.
+    if isinstance(instance, Model):
+        instances.setdefault(instance.pk, instance)
+
+
+def _load(django: Django) -> Django:
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _active.loading
+        _active.loading = True
+        try:
+            return django(self, *args, **kwargs)
+        finally:
+            _active.loading = outer
+
+    return save
+
+
 def _undescribed(what: str, fault: Exception) -> None:
     """Takes note of a statement that could not be understood; it is sent all the same."""
     _runtime.runtime().lose()
@@ -210,7 +304,7 @@ def _insert_write(compiler: Any, returning: Any) -> Write | None:
         return None
     saving = _active.saving
     if saving is None or saving[0] is not rows[0] or len(rows) != 1:
-        return _several_inserted(query, returning or ())
+        return _several_inserted(compiler, returning or ())
     instance, plan, table, _ = saving
     if plan.inherited:
         return _Part(plan, instance, table, ())
@@ -220,12 +314,15 @@ def _insert_write(compiler: Any, returning: Any) -> Write | None:
     return RowInsert(plan, instance, returning or (), pre_saved)
 
 
-def _several_inserted(query: Any, returning: Any) -> Write | None:
+def _several_inserted(compiler: Any, returning: Any) -> Write | None:
+    query = compiler.query
     plan = plan_of(query.model)
     if plan is not None:
-        return BulkInsert(plan, query, returning)
-    link = link_of(query.model)
-    return None if link is None else LinkInsert(link, query)
+        if query.on_conflict is None:
+            return BulkInsert(plan, query, returning)
+        return ConflictInsert(plan, query, returning, compiler.connection)
+    link = None if _active.loading else link_of(query.model)
+    return None if link is None else LinkInsert(link, query, compiler.connection)
 
 
 def _update_write(compiler: Any, returning: Any, counted: bool) -> Write | None:
@@ -235,14 +332,26 @@ def _update_write(compiler: Any, returning: Any, counted: bool) -> Write | None:
     saving = _active.saving
     # QuerySet.update names the model of each value, Model.save does not: that tells a save from an update during it.
     if saving is None or saving[2] is not query.model or not values or values[0][1] is not None:
-        several = plan_of(query.model) if values or query.related_updates else None
-        return None if several is None else QueryUpdate(several, query, counted=counted)
+        return _several_updated(compiler, counted) if values or query.related_updates else None
     instance, plan, table, raw = saving
     if raw:
         return None
     if plan.inherited:
         return _Part(plan, instance, table, values)
-    return RowUpdate(plan, instance, values, compiler.using, returning)
+    update = RowUpdate(plan, instance, values, compiler.using, returning)
+    if plan.exact:
+        update.ask(compiler.connection)
+    return update
+
+
+def _several_updated(compiler: Any, counted: bool) -> Write | None:
+    plan = plan_of(compiler.query.model)
+    if plan is not None:
+        updating = _active.updating
+        instances = updating[1] if updating is not None and updating[0] is plan else None
+        return QueryUpdate(plan, compiler, counted=counted, instances=instances)
+    link = link_of(compiler.query.model)
+    return None if link is None or _active.loading else LinkUpdate(link, compiler)
 
 
 def _delete_write(compiler: Any) -> Write | None:
@@ -250,12 +359,12 @@ def _delete_write(compiler: Any) -> Write | None:
     query = compiler.query
     plan = plan_of(query.model)
     if plan is None:
-        link = link_of(query.model)
-        return None if link is None else LinkDelete(link, query)
+        link = None if _active.loading else link_of(query.model)
+        return None if link is None else LinkDelete(link, compiler)
     deleting = _active.deleting
     instances = None if deleting is None else _instances_named(plan, query, deleting)
     if deleting is None or instances is None:
-        return QueryDelete(plan, query)
+        return QueryDelete(plan, compiler)
     parts = deleting.parts(plan.model) if len(deleting.collector.data) > 1 else None
     wholes = [instance for instance in instances if instance.pk not in parts] if parts else instances
     return RowsDelete(plan, wholes, compiler.using) if wholes else None

@@ -12,8 +12,11 @@ from django.db.models import Model
 
 from indelible.django import conf
 
-ATTRIBUTES: Final = ("mask", "ignore", "only", "sensitive", "label")
-_ABSENT: Final = ("reads", "evidence", "m2m", "exact", "reason_required")
+ATTRIBUTES: Final = ("mask", "ignore", "only", "sensitive", "label", "reads", "reason_required", "m2m", "exact", "bulk")
+VERBS: Final = ("create", "update", "delete")
+_FLAGS: Final = ("sensitive", "reads", "exact")
+_BULK: Final = ("rows", "statement")
+_ABSENT: Final = ("evidence",)
 """Attributes that a later version gives a meaning; until then they would promise something that does not happen."""
 
 _UNRECORDED: Final = frozenset({"sessions.Session", "migrations.Migration", "contenttypes.ContentType", "auth.Permission"})
@@ -28,7 +31,10 @@ class Options:
 
     ``mask``: fields whose values are never stored. ``ignore``: fields that are not recorded. ``only``: the fields that are, when it
     is not ``None``. ``sensitive``: changes are kept as ``aborted`` when they are rolled back. ``label``: fields whose values name
-    a row.
+    a row. ``reads``: who looks at rows is recorded too. ``reason_required``: verbs that are refused without a reason. ``m2m``: the
+    many-to-many fields that are recorded, ``None`` for all. ``exact``: statements over many rows are recorded with the true old and new
+    values, at the price of reading them. ``bulk``: ``"rows"``, an event for each row of such a statement, or ``"statement"``, one for
+    the whole.
     """
 
     mask: frozenset[str] = frozenset()
@@ -36,6 +42,11 @@ class Options:
     only: frozenset[str] | None = None
     sensitive: bool = False
     label: tuple[str, ...] = ()
+    reads: bool | None = None
+    reason_required: frozenset[str] = frozenset()
+    m2m: frozenset[str] | None = None
+    exact: bool = False
+    bulk: str = "rows"
 
 
 class Problem(NamedTuple):
@@ -55,6 +66,11 @@ def register(
     only: Sequence[str] | None = None,
     sensitive: bool | None = None,
     label: Sequence[str] = (),
+    reads: bool | None = None,
+    reason_required: bool | Sequence[str] = (),
+    m2m: Sequence[str] | None = None,
+    exact: bool | None = None,
+    bulk: str | None = None,
 ) -> None:
     """Says how a model is recorded that is not yours to give a ``class Audit``. Call it in ``AppConfig.ready`` or ``models.py``.
 
@@ -66,8 +82,20 @@ def register(
     """
     from indelible.django import _models
 
-    given = {"mask": mask, "ignore": ignore, "only": only, "sensitive": sensitive, "label": label}
-    _registered[model._meta.concrete_model or model] = {name: value for name, value in given.items() if value not in ((), [], None)}
+    given = {
+        "mask": mask,
+        "ignore": ignore,
+        "only": only,
+        "sensitive": sensitive,
+        "label": label,
+        "reads": reads,
+        "reason_required": reason_required,
+        "exact": exact,
+        "bulk": bulk,
+    }
+    said = {name: value for name, value in given.items() if value not in ((), [], None)}
+    # An empty list says something here: none of them.
+    _registered[model._meta.concrete_model or model] = said if m2m is None else {**said, "m2m": m2m}
     _models.forget_plans()
 
 
@@ -83,18 +111,51 @@ def options_of(model: type[Model]) -> Options | None:
     mask: set[str] = set()
     ignore: set[str] = set()
     only: frozenset[str] | None = None
-    sensitive: bool | None = None
+    nearest: dict[str, Any] = {}
     label: tuple[str, ...] = ()
+    reasoned: set[str] = set()
     for _, given in _sources(model):
         # The nearest word decides, but what a parent hides stays hidden in its children.
         mask.update(_names(given.get("mask")))
         ignore.update(_names(given.get("ignore")))
         if only is None and given.get("only") is not None:
             only = frozenset(_names(given["only"]))
-        if sensitive is None and "sensitive" in given:
-            sensitive = bool(given["sensitive"])
+        for option in (*_FLAGS, "m2m", "bulk"):
+            if option in given:
+                nearest.setdefault(option, given[option])
         label = label or _names(given.get("label"))
-    return Options(frozenset(mask), frozenset(ignore), only, bool(sensitive), label)
+        reasoned.update(_verbs(given.get("reason_required")))
+    bulk = nearest.get("bulk")
+    return Options(
+        frozenset(mask),
+        frozenset(ignore),
+        only,
+        bool(nearest.get("sensitive")),
+        label,
+        None if nearest.get("reads") is None else bool(nearest["reads"]),
+        frozenset(reasoned),
+        m2m=_links(model, nearest.get("m2m", True)),
+        exact=bool(nearest.get("exact")),
+        bulk=bulk if bulk in _BULK else conf.active().bulk,
+    )
+
+
+def _links(model: type[Model], said: Any) -> frozenset[str] | None:
+    """The many-to-many fields that are recorded: what the model says, else the setting ``M2M``; ``None`` for all."""
+    if said is False or said is None:
+        return frozenset()
+    if said is not True:
+        return frozenset(_names(said))
+    allowed = conf.active().m2m
+    if isinstance(allowed, str):
+        return None
+    prefix = f"{model._meta.label}."
+    return frozenset(name.removeprefix(prefix) for name in allowed if name.startswith(prefix))
+
+
+def sources(model: type[Model]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What was said about a model and its parents, the nearest word first, each with where it was said."""
+    return list(_sources(_installed(model)))
 
 
 def problems() -> list[Problem]:
@@ -117,12 +178,20 @@ def _problems_of(model: type[Model]) -> Iterator[Problem]:
     for place, given in _sources(model, inherited=False):
         for option, value in given.items():
             if option in _ABSENT:
-                yield Problem("E005", label, f"{place}: {option!r} has no effect in this version.", "Remove it.")
+                yield Problem("E005", label, f"{place}: {option!r} has no effect.", "Remove it.")
             elif option not in ATTRIBUTES:
                 yield Problem("E005", label, f"{place}: {option!r} is not an option.", _close(option, ATTRIBUTES))
-            elif option == "sensitive":
+            elif option in _FLAGS:
                 if not isinstance(value, bool):
-                    yield Problem("E005", label, f"{place}: 'sensitive' must be True or False.", None)
+                    yield Problem("E005", label, f"{place}: {option!r} must be True or False.", None)
+            elif option == "reason_required":
+                if not isinstance(value, bool) and (not _is_names(value) or not set(value) <= set(VERBS)):
+                    yield Problem("E005", label, f"{place}: 'reason_required' must be True, or a list of create, update, delete.", None)
+            elif option == "bulk":
+                if value not in _BULK:
+                    yield Problem("E005", label, f"{place}: 'bulk' must be 'rows' or 'statement'.", _close(str(value), _BULK))
+            elif option == "m2m" and isinstance(value, bool):
+                continue
             elif value is not None and not _is_names(value):
                 yield Problem("E005", label, f"{place}: {option!r} must be a list of field names.", f"Write {option} = [{value!r}].")
             else:
@@ -150,9 +219,12 @@ def _is_recorded(model: type[Model]) -> bool:
         return model._meta.label in models
     if model in _registered or "Audit" in vars(model):
         return True
-    return model._meta.label not in _UNRECORDED and not any(
-        f"{base.__module__}.{base.__qualname__}" in _UNRECORDED_BASES for base in model.__mro__
-    )
+    return not is_left_out(model)
+
+
+def is_left_out(model: type[Model]) -> bool:
+    """Whether a model is one of those that are not recorded unless somebody names it."""
+    return model._meta.label in _UNRECORDED or any(f"{base.__module__}.{base.__qualname__}" in _UNRECORDED_BASES for base in model.__mro__)
 
 
 def _sources(model: type[Model], *, inherited: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -181,6 +253,10 @@ def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if _is_names(value) else ()
+
+
+def _verbs(value: Any) -> tuple[str, ...]:
+    return VERBS if value is True else tuple(verb for verb in _names(value) if verb in VERBS)
 
 
 def _close(word: str, known: Any) -> str | None:

@@ -1,0 +1,175 @@
+"""SQL of the application's own: what it writes into recorded tables is noticed, with its number of rows and without its values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from testproject.models import Condition, Patient, Row
+from trails import Trail, only_change
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ROWS = "testproject_row"
+
+
+@pytest.fixture
+def rows(trail: Trail) -> list[Row]:
+    made = Row.objects.bulk_create([Row(number=number) for number in range(100)])
+    trail.forget()
+    return made
+
+
+def execute(sql: str, parameters: Any = None) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return int(cursor.rowcount)
+
+
+@pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
+def test_an_update_of_ones_own_is_an_event_with_table_rows_and_fingerprint(trail: Trail, rows: list[Row], atomic: bool) -> None:
+    sql = f"UPDATE {ROWS} SET number = %s WHERE number < 50 /* why */"
+    if atomic:
+        with transaction.atomic():
+            assert execute(sql, [7777]) == 50
+    else:
+        assert execute(sql, [7777]) == 50
+    event = only_change(trail)
+    assert (event["action"], event["resource"], event["outcome"]) == ("row.raw_sql", {"type": "testproject.Row"}, "success")
+    assert event["changes"] == [{"count": 50, "ids": []}]
+    assert (event["meta"]["sql_verb"], event["meta"]["sql_table"]) == ("UPDATE", ROWS)
+    assert len(event["meta"]["sql_fingerprint"]) == 16
+    assert "7777" not in json.dumps(event["meta"])
+
+
+def test_values_never_leave_the_statement(trail: Trail) -> None:
+    Patient.objects.create(name="Ana")
+    trail.forget()
+    execute("UPDATE testproject_patient SET ssn = '078-05-1120', maiden_name = %s WHERE name = 'Ana'", ["Berg-Secret"])
+    text = json.dumps(only_change(trail))
+    assert "078" not in text
+    assert "Secret" not in text
+    assert "Ana" not in text
+
+
+def test_the_same_statement_with_other_values_has_the_same_fingerprint(trail: Trail, rows: list[Row]) -> None:
+    execute(f"DELETE FROM {ROWS} WHERE number IN (1, 2, 3)")
+    execute(f"delete from {ROWS}  where number in (%s)", [4])
+    execute(f"DELETE FROM {ROWS} WHERE id IN (%s)", [rows[9].pk])
+    first, second, other = (event["meta"]["sql_fingerprint"] for event in trail.changes())
+    assert first == second != other
+
+
+def test_every_verb_of_the_database_is_noticed(trail: Trail, database: str, rows: list[Row]) -> None:
+    statements = {
+        f"INSERT INTO {ROWS} (number) VALUES (1), (2)": ("INSERT", 2),
+        f"/* why */ DELETE FROM {ROWS} WHERE number = 3": ("DELETE", 1),
+    }
+    if database == "postgresql":
+        statements |= {
+            f"WITH old AS (SELECT id FROM {ROWS} WHERE number = 4) DELETE FROM {ROWS} WHERE id IN (SELECT id FROM old)": ("DELETE", 1),
+            f"UPDATE ONLY public.{ROWS} SET number = 5 WHERE number = 6": ("UPDATE", 1),
+            f"WITH gone AS (DELETE FROM {ROWS} WHERE number = 8 RETURNING *) SELECT * FROM gone": ("DELETE", None),
+            f"MERGE INTO {ROWS} t USING (SELECT 9 AS n) s ON t.number = s.n WHEN MATCHED THEN UPDATE SET number = 10": ("MERGE", 1),
+            f"TRUNCATE {ROWS}": ("TRUNCATE", None),
+        }
+    else:
+        statements |= {
+            f"REPLACE INTO {ROWS} (id, number) VALUES (1, 1)": ("REPLACE", 1),
+            f"INSERT OR IGNORE INTO main.{ROWS} (id, number) VALUES (1, 1), (5000, 2)": ("INSERT", 1),
+            f"UPDATE {ROWS} SET number = 1 WHERE number = 11 RETURNING id": ("UPDATE", None),
+        }
+    for sql in statements:
+        execute(sql)
+    seen = [(event["meta"]["sql_verb"], event["changes"][0].get("count")) for event in trail.changes()]
+    assert seen == list(statements.values())
+
+
+@pytest.mark.parametrize("before", ["SELECT 1; ", "BEGIN; ", "ROLLBACK; BEGIN; "])
+def test_a_write_behind_another_statement_is_noticed(trail: Trail, database: str, rows: list[Row], before: str) -> None:
+    if database != "postgresql":
+        pytest.skip("SQLite takes one statement at a time")
+    execute(f"{before}UPDATE {ROWS} SET number = 7 WHERE number < 50; COMMIT")
+    event = only_change(trail)
+    assert (event["action"], event["meta"]["sql_verb"]) == ("row.raw_sql", "UPDATE")
+
+
+def test_a_write_behind_a_cte_has_the_count_of_the_driver(trail: Trail, rows: list[Row]) -> None:
+    driver = execute(f"WITH old AS (SELECT id FROM {ROWS} WHERE number = 4) UPDATE {ROWS} SET number = 5 WHERE id IN (SELECT id FROM old)")
+    event = only_change(trail)
+    # Some versions of SQLite's driver count only what they know by its first word, and say -1.
+    assert (event["meta"]["sql_verb"], event["changes"][0].get("count")) == ("UPDATE", driver if driver >= 0 else None)
+
+
+def test_executemany_counts_all_of_it(trail: Trail, rows: list[Row]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(f"UPDATE {ROWS} SET number = %s WHERE id = %s", [(-1, row.pk) for row in rows[:30]])
+    assert only_change(trail)["changes"] == [{"count": 30, "ids": []}]
+
+
+def test_a_table_of_links_is_its_fields_model(trail: Trail) -> None:
+    patient, condition = Patient.objects.create(name="Ana"), Condition.objects.create(code="a")
+    trail.forget()
+    execute("INSERT INTO testproject_patient_conditions (patient_id, condition_id) VALUES (%s, %s)", [patient.pk, condition.pk])
+    event = only_change(trail)
+    assert (event["action"], event["meta"]["sql_table"]) == ("patient.raw_sql", "testproject_patient_conditions")
+
+
+def test_what_reads_fails_or_is_rolled_back_is_no_event(trail: Trail, rows: list[Row]) -> None:
+    execute(f"SELECT * FROM {ROWS} WHERE number = 1")
+    execute(f"DELETE FROM {ROWS} WHERE number = -5")
+    list(Row.objects.raw(f"SELECT * FROM {ROWS}"))
+    execute("UPDATE django_session SET session_data = 'x'")
+    with pytest.raises(DatabaseError):
+        execute(f"UPDATE {ROWS} SET number = NULL")
+    with transaction.atomic():
+        execute(f"UPDATE {ROWS} SET number = 1")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        sid = transaction.savepoint()
+        execute(f"UPDATE {ROWS} SET number = 1")
+        transaction.savepoint_rollback(sid)
+    assert trail.changes() == []
+
+
+def test_what_the_orm_sends_is_not_raw(trail: Trail) -> None:
+    patient = Patient.objects.create(name="Ana")
+    patient.conditions.add(Condition.objects.create(code="a"))
+    Row.objects.bulk_create([Row(number=1), Row(number=2)])
+    Row.objects.update(number=3)
+    Patient.objects.all().delete()
+    assert not [event for event in trail.changes() if event["action"].endswith("raw_sql")]
+
+
+def test_another_database_and_composed_statements_are_noticed(trail: Trail, database: str, rows: list[Row]) -> None:
+    Row.objects.using("other").create(number=1)
+    trail.forget()
+    with connections["other"].cursor() as cursor:
+        if database == "postgresql":
+            from psycopg import sql
+
+            cursor.execute(sql.SQL("UPDATE {} SET number = {}").format(sql.Identifier(ROWS), sql.Literal(4242)))
+        else:
+            cursor.execute(f"UPDATE {ROWS} SET number = 4242")
+    event = only_change(trail)
+    assert event["changes"] == [{"count": 1, "ids": []}]
+    assert "4242" not in json.dumps(event["meta"])
+
+
+def test_the_setting_turns_it_off(trail: Trail, rows: list[Row], settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "RAW_SQL": False}
+    trail.forget()
+    assert execute(f"DELETE FROM {ROWS}") == 100
+    assert trail.changes() == []
+
+
+def test_it_sends_nothing_and_answers_as_ever(trail: Trail, rows: list[Row]) -> None:
+    with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
+        answer = cursor.execute(f"UPDATE {ROWS} SET number = 1 WHERE number = 2 RETURNING number")
+        assert cursor.fetchall() == [(1,)]
+        assert answer is None or answer is cursor.cursor
+    assert len(queries) == 1
