@@ -23,12 +23,19 @@ LOST = Recorded("lost")
 HoldOn = Callable[[object], "_native.Transaction | None"]
 
 _hold_on: HoldOn | None = None
+_demand: Callable[[str, str | None], None] | None = None
 
 
 def set_hold_on(hold_on: HoldOn | None) -> None:
     """Names the function that finds the open transaction an event about a resource waits for, if any. Django sets it."""
     global _hold_on
     _hold_on = hold_on
+
+
+def set_demand(demand: Callable[[str, str | None], None] | None) -> None:
+    """Names the function that raises where an action must not begin without a reason. Django sets it."""
+    global _demand
+    _demand = demand
 
 
 def record(
@@ -48,6 +55,9 @@ def record(
     ``action`` is ``noun.verb``. ``resource`` is a model instance, a mapping with ``type`` and ``id``, or text ``"type/id"``. Inside a
     database transaction a success is held until COMMIT and dropped by a rollback; ``held=False`` records it at once. Everything
     that is not a success is recorded at once.
+
+    With ``kind="change"`` and an instance that was written in the same transaction, this event takes the place of the automatic one: it
+    has the changes of that, and the action, reason and ``meta`` given here. Changes of other instances stay as they are.
 
     Values are redacted. A fault of ours never reaches the caller: the answer is then ``lost``, and :func:`indelible.health` counts it.
 
@@ -108,7 +118,9 @@ def _record(
     transaction = None
     if held and outcome == "success" and kind in ("action", "change") and _hold_on is not None:
         transaction = _hold_on(resource)
-    return recorder.record(event) if transaction is None else transaction.hold(event)
+    if transaction is None:
+        return recorder.record(event)
+    return transaction.supersede(event) if kind == "change" else transaction.hold(event)
 
 
 def audited(
@@ -121,7 +133,8 @@ def audited(
     """Decorates a function, sync or async: each call is recorded with outcome, error and ``meta.duration_us``.
 
     An exception is recorded as ``failure`` with its type and redacted message (``aborted`` when it is no ``Exception``, such as a
-    cancelled task), and goes on to the caller. ``resource`` is called with the arguments of the call and names what it is about.
+    cancelled task), and goes on to the caller. An action that ``REASON_REQUIRED`` names is refused before it begins when neither ``reason`` nor the
+    context gives one. ``resource`` is called with the arguments of the call and names what it is about.
 
     Example:
         >>> @indelible.audited("report.export", resource=lambda report: report)
@@ -140,12 +153,17 @@ def audited(
                 error=error,
             )
 
+        def begin() -> None:
+            if _demand is not None:
+                _demand(action, reason)
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 started_ns = time.perf_counter_ns()
                 try:
+                    begin()
                     answer = await function(*args, **kwargs)
                 except BaseException as error:
                     finish(started_ns, error, args, kwargs)
@@ -159,6 +177,7 @@ def audited(
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             started_ns = time.perf_counter_ns()
             try:
+                begin()
                 answer = function(*args, **kwargs)
             except BaseException as error:
                 finish(started_ns, error, args, kwargs)
@@ -180,7 +199,10 @@ def resource_of(resource: Any) -> Mapping[str, Any] | None:
         return {"type": kind, "id": key or None}
     options = getattr(resource, "_meta", None)
     if options is not None and hasattr(options, "label"):
-        return {"type": options.label, "id": getattr(resource, "pk", None), "label": str(resource)}
+        concrete = getattr(options, "concrete_model", None)
+        # A proxy is another name for the same rows.
+        label = concrete._meta.label if concrete is not None else options.label
+        return {"type": label, "id": getattr(resource, "pk", None), "label": str(resource)}
     described = type(resource)
     return {"type": f"{described.__module__}.{described.__qualname__}", "label": str(resource)}
 
@@ -198,6 +220,8 @@ def error_parts(error: BaseException | tuple[str, str] | None) -> tuple[str, str
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return "success"
+    if getattr(error, "is_denial", False):
+        return "denied"
     return "failure" if isinstance(error, Exception) else "aborted"
 
 

@@ -9,10 +9,10 @@ class Recorded(NamedTuple):
     """What became of an event that was handed to the recorder.
 
     ``status`` is ``"at"`` when it stands in the journal, ``"held"`` when it waits for its transaction, ``"lost"`` when it was
-    counted as lost (or recording is off). ``stream`` and ``sequence`` name its place in the journal with ``"at"``.
+    counted as lost (or recording is off), ``"ignored"`` when a setting leaves it out. ``stream`` and ``sequence`` name its place in the journal with ``"at"``.
     """
 
-    status: Literal["at", "held", "lost"]
+    status: Literal["at", "held", "lost", "ignored"]
     stream: str | None = None
     sequence: int | None = None
 

@@ -1,7 +1,9 @@
-"""Logins, failed logins and logouts, from Django's signals."""
+"""Logins, failed logins, logouts and lockouts: from Django's signals, and from helpers where nobody sends one."""
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +13,47 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from indelible import _runtime
 from indelible._context import Facts, user_actor
 from indelible.django import _actor, _network, _scope, conf
+from indelible.django._guard import Guard
 
 USER_NAME_CHARACTERS_MAX = 256
 """What is kept of the name somebody tried to log in with."""
+
+
+def record_login(user: Any, *, auth: str | None = None, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
+    """Records that a user logged in by other means than Django's ``login()``, such as being given a token: ``auth="jwt"``.
+
+    Django's own logins are recorded without this.
+
+    Example:
+        >>> class Tokens(TokenObtainPairSerializer):
+        ...     def validate(self, attrs):
+        ...         tokens = super().validate(attrs)
+        ...         record_login(self.user, auth="jwt", request=self.context["request"])
+        ...         return tokens
+    """
+    with Guard("record_login"):
+        request = _original(request)
+        facts = _facts_of_user(request, user)
+        if auth is not None:
+            facts = _with_actor(facts, {**facts.actor, "auth": auth})
+        _record("auth.login", "success", request, facts, user=user, meta=meta)
+
+
+def record_logout(user: Any, *, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
+    """Records that a user logged out by other means than Django's ``logout()``: a token was revoked."""
+    with Guard("record_logout"):
+        request = _original(request)
+        _record("auth.logout", "success", request, _facts_of_user(request, user), user=user, meta=meta)
+
+
+def record_login_failed(username: str | None, *, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
+    """Records an attempt to log in that did not go through ``authenticate()``. The name is cut and masked; hand over no password."""
+    _record_attempt("auth.login_failed", username, request, meta)
+
+
+def record_lockout(username: str | None = None, *, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
+    """Records that somebody may not try to log in any more, for now. Lockouts of django-axes are recorded without this."""
+    _record_attempt("auth.lockout", username, request, meta)
 
 
 def connect() -> None:
@@ -21,6 +61,10 @@ def connect() -> None:
     user_logged_in.connect(_logged_in, dispatch_uid="indelible.logged_in")
     user_login_failed.connect(_login_failed, dispatch_uid="indelible.login_failed")
     user_logged_out.connect(_logged_out, dispatch_uid="indelible.logged_out")
+    if "axes" in sys.modules:
+        from axes.signals import user_locked_out
+
+        user_locked_out.connect(_locked_out, dispatch_uid="indelible.locked_out")
 
 
 def disconnect() -> None:
@@ -39,13 +83,19 @@ def _logged_in(sender: Any, request: Any = None, user: Any = None, **_: Any) -> 
 
 
 def _login_failed(sender: Any, credentials: Mapping[str, Any] | None = None, request: Any = None, **_: Any) -> None:
-    try:
+    _record_attempt("auth.login_failed", _tried_name(credentials or {}), request, None)
+
+
+def _locked_out(sender: Any, request: Any = None, username: str | None = None, **_: Any) -> None:
+    _record_attempt("auth.lockout", username, request, None)
+
+
+def _record_attempt(action: str, username: str | None, request: Any, meta: Mapping[str, Any] | None) -> None:
+    with Guard(action):
         scope = _scope.current.get()
         facts = scope.facts(resolve=True) if scope is not None else Facts(actor=_actor.ANONYMOUS)
-        name = _tried_name(credentials or {})
-        _record("auth.login_failed", "denied", request, facts, meta=None if name is None else {"username": name})
-    except Exception as error:
-        _runtime.runtime().fault("user_login_failed", error)
+        named = {} if username is None else {"username": _normalised(username)}
+        _record(action, "denied", _original(request), facts, meta={**(meta or {}), **named} or None)
 
 
 def _logged_out(sender: Any, request: Any = None, user: Any = None, **_: Any) -> None:
@@ -75,7 +125,30 @@ def _tried_name(credentials: Mapping[str, Any]) -> str | None:
     """The user name of an attempt. Nothing else of the credentials is looked at."""
     field: str = get_user_model().USERNAME_FIELD  # type: ignore[assignment]
     name = credentials.get(field, credentials.get("username"))
-    return None if name is None else str(name)[:USER_NAME_CHARACTERS_MAX]
+    return None if name is None else str(name)
+
+
+def _normalised(name: str) -> str:
+    """A name as Django compares it: two ways of typing it are one name."""
+    return unicodedata.normalize("NFKC", name[:USER_NAME_CHARACTERS_MAX]).strip()[:USER_NAME_CHARACTERS_MAX]
+
+
+def _original(request: Any) -> Any:
+    """Django's own request: DRF hands its views a wrapper."""
+    return getattr(request, "_request", request)
+
+
+def _with_actor(facts: Facts, actor: Mapping[str, Any]) -> Facts:
+    return Facts(
+        actor=actor,
+        request_id=facts.request_id,
+        trace_id=facts.trace_id,
+        span_id=facts.span_id,
+        reason=facts.reason,
+        tenant=facts.tenant,
+        meta=facts.meta,
+        notes=facts.notes,
+    )
 
 
 def _record(
@@ -87,6 +160,8 @@ def _record(
     user: Any = None,
     meta: Mapping[str, Any] | None = None,
 ) -> None:
+    if not conf.active().auth:
+        return
     runtime = _runtime.runtime()
     recorder, context = runtime.recorder(), facts.context(runtime)
     if recorder is None or context is None:

@@ -1,0 +1,232 @@
+"""Intent for Django's admin: ``AuditModelAdmin``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db import router
+from django.db.models import Model, QuerySet
+from django.db.models.deletion import Collector
+from django.http import HttpResponseRedirect
+from django.utils.html import format_html
+
+from indelible import _client, _context, _record
+from indelible.django import _reads, _reasons, conf
+from indelible.django._guard import Guard
+from indelible.django._intent import Declaration, declare, declaring
+from indelible.django._models import plan_of
+from indelible.django._queries import IDS_MAX
+
+REASON_FIELD: Final = "audit_reason"
+"""The form field for a reason where ``REASON_FIELD`` names none."""
+
+_CONFIRMED: Final = '<input type="hidden" name="post" value="yes">'
+_BUILT_IN: Final = frozenset({"delete_selected"})
+
+
+class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
+    """A ``ModelAdmin`` whose pages say what they mean. Use it in place of ``ModelAdmin``, or first among the bases.
+
+    Every event of its pages carries ``meta.source`` ``"admin"`` and ``meta.admin``. Adding, changing and deleting an object is one event with its
+    exact changes; deleting a selection is one event for each object; an action of your own is recorded as ``model.action_name`` (or as ``audit_actions``
+    names it) with how many objects were selected, and which. A write that fails or is refused leaves the attempt. The history page
+    shows the object's timeline from the trail where an agent answers, else Django's own.
+
+    Where a reason is required, forms and confirmation pages ask for it. ``reads``: whether looking is recorded, where it is not left
+    to the model.
+    """
+
+    audit_actions: Mapping[str, str] = {}
+    reads: bool | None = None
+
+    def audit_meta(self, request: Any) -> dict[str, Any]:
+        """What every event of these pages carries in ``meta``; for overriding."""
+        return _reads.admin_meta(self)
+
+    def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._framed(request):
+            return super().changeform_view(request, *args, **kwargs)
+
+    def changelist_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._framed(request):
+            response = super().changelist_view(request, *args, **kwargs)
+        return self._asking(response) if self._lacks_reason(request, "delete") else response
+
+    def delete_view(self, request: Any, object_id: str, extra_context: Any = None) -> Any:
+        lacking = self._lacks_reason(request, "delete")
+        if lacking and request.method == "POST":
+            messages.error(request, "Give a reason for deleting this.")
+            return HttpResponseRedirect(request.get_full_path())
+        with self._framed(request):
+            response = super().delete_view(request, object_id, extra_context)
+            if request.method == "POST":
+                self._note_protected(response)
+        return self._asking(response) if lacking else response
+
+    def history_view(self, request: Any, object_id: str, extra_context: Any = None) -> Any:
+        """The object's timeline from the trail; Django's own page where no agent answers, and without an object to show."""
+        with self._framed(request):
+            response = super().history_view(request, object_id, extra_context)
+            instance = (getattr(response, "context_data", None) or {}).get("object")
+            if isinstance(instance, Model):
+                with Guard("history page"):
+                    _show_timeline(response, instance, request)
+        return response
+
+    def save_model(self, request: Any, obj: Model, form: Any, change: bool) -> None:
+        with declare(obj, verb="update" if change else "create"):
+            super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: Any, obj: Model) -> None:
+        with declare(obj, verb="delete"):
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: Any, queryset: QuerySet[Any]) -> None:
+        """Deletes a selection: one event with the old values for each object.
+
+        A queryset class with a ``delete`` of its own is asked as ever.
+        """
+        declaration = Declaration(self.model, verb="delete", keys=frozenset())
+        with declaring(declaration, None, "delete"):
+            if type(queryset).delete is not QuerySet.delete:
+                super().delete_queryset(request, queryset)
+                return
+            # Instances, where Django's own delete might send one statement that knows no row. Found where they are deleted, and not on a replica.
+            selection: Any = queryset
+            using = selection._db or router.db_for_write(selection.model, **selection._hints)
+            collector = Collector(using=using, origin=queryset)
+            collector.collect(list(selection.using(using).select_related(None).order_by()))
+            collector.delete()
+
+    def get_actions(self, request: Any) -> Any:
+        """The actions of the page, each recorded when it runs."""
+        actions: Any = super().get_actions(request)
+        return {name: (self._recorded(name, function), name, text) for name, (function, _, text) in actions.items()}
+
+    def get_form(self, request: Any, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form, with a field for the reason where one is required."""
+        if not self._requires_reason("create" if obj is None else "update"):
+            return super().get_form(request, obj, change=change, **kwargs)
+        name = _field_name()
+        asked: Any = kwargs["fields"] if "fields" in kwargs else flatten_fieldsets(self.get_fieldsets(request, obj))
+        # Django makes the form of the model's fields; this one is not among them.
+        kwargs["fields"] = None if asked is None else [each for each in asked if each != name]
+        form = super().get_form(request, obj, change=change, **kwargs)
+        field = forms.CharField(label="Reason", required=_context.current_facts().reason is None, max_length=_reasons.REASON_CHARACTERS_MAX)
+        metaclass: Any = type(form)
+        return metaclass(form.__name__, (form,), {name: field, "__module__": form.__module__})
+
+    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
+        fieldsets: Any = super().get_fieldsets(request, obj)
+        name = _field_name()
+        if not self._requires_reason("create" if obj is None else "update") or name in flatten_fieldsets(fieldsets):
+            return fieldsets
+        return [*fieldsets, (None, {"fields": [name]})]
+
+    @contextmanager
+    def _framed(self, request: Any) -> Iterator[None]:
+        with _context.context(meta=self.audit_meta(request), reason=_reason_in(request)):
+            yield
+
+    def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        if name in _BUILT_IN or hasattr(function, "indelible"):
+            return function
+
+        @functools.wraps(function)
+        def run(model_admin: Any, request: Any, queryset: QuerySet[Any]) -> Any:
+            action = self.audit_actions.get(name, f"{_reads.noun_of(self.model)}.{name}")
+            selected = _selected(queryset)
+            try:
+                response = function(model_admin, request, queryset)
+            except BaseException as error:
+                _record_action(self.model, action, name, selected, error)
+                raise
+            _record_action(self.model, action, name, selected, None)
+            return response
+
+        run.indelible = True  # type: ignore[attr-defined]
+        return run
+
+    def _requires_reason(self, verb: str) -> bool:
+        plan = plan_of(self.model)
+        return plan is not None and verb in plan.reasoned
+
+    def _lacks_reason(self, request: Any, verb: str) -> bool:
+        return self._requires_reason(verb) and not (_reason_in(request) or _context.current_facts().reason)
+
+    def _asking(self, response: Any) -> Any:
+        """The confirmation page with a field for the reason."""
+        if not hasattr(response, "add_post_render_callback"):
+            return response
+
+        def ask(rendered: Any) -> None:
+            asked = format_html('<p><label>Reason: <input name="{}" maxlength="1000" required></label></p>', _field_name())
+            page = rendered.content.decode(rendered.charset)
+            rendered.content = page.replace(_CONFIRMED, f"{_CONFIRMED}{asked}", 1)
+
+        response.add_post_render_callback(ask)
+        return response
+
+    def _note_protected(self, response: Any) -> None:
+        """Records that a confirmed delete was refused because other rows need the object."""
+        context = getattr(response, "context_data", None) or {}
+        if context.get("protected") and isinstance(context.get("object"), Model):
+            resource = _reads.resource_of(context["object"])
+            error = ("ProtectedError", f"{len(context['protected'])} other rows need it")
+            _record.record(f"{_reads.noun_of(self.model)}.delete", resource, kind="change", outcome="failure", error=error)
+
+
+def _reason_in(request: Any) -> str | None:
+    if request.method != "POST":
+        return None
+    name = _field_name()
+    return _reasons.cut(request.POST.get(name, ""))
+
+
+def _field_name() -> str:
+    return conf.active().reason_field or REASON_FIELD
+
+
+def _selected(queryset: QuerySet[Any]) -> dict[str, Any]:
+    """How many objects an action is about, and which: looked up before it runs, since it may delete them."""
+    with Guard("admin action"):
+        keys = [str(key) for key in queryset.values_list("pk", flat=True)[: IDS_MAX + 1]]
+        if len(keys) <= IDS_MAX:
+            return {"count": len(keys), "ids": keys}
+        return {"count": queryset.count(), "ids": keys[:IDS_MAX], "truncated": True}
+    return {}
+
+
+def _record_action(model: type[Model], action: str, name: str, selected: dict[str, Any], error: BaseException | None) -> None:
+    from indelible.django._intent import error_of, outcome_of
+
+    _record.record(
+        action,
+        {"type": _reads.label_of(model)},
+        meta={"admin_action": name, **selected},
+        outcome="success" if error is None else outcome_of(error),
+        error=None if error is None else error_of(error),
+    )
+
+
+def _show_timeline(response: Any, instance: Model, request: Any) -> None:
+    from indelible.django import _timeline
+
+    try:
+        timeline = _timeline.of(instance, reader=request.user.get_username())
+    except (_client.TrailUnavailable, _client.TrailRefused):
+        # Django's own history stays.
+        return
+    response.template_name = "indelible/object_history.html"
+    response.context_data |= {
+        "audit_timeline": timeline.entries,
+        "audit_more": timeline.more,
+        "audit_resource": timeline.resource,
+    }
