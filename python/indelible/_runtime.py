@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from indelible import _finish
 from indelible._errors import IndelibleError
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ logger = logging.getLogger("indelible")
 
 RETRY_AFTER_S = 5.0
 """How long a recorder that could not be opened is left alone before the next attempt."""
+
+LEVELS = ("none", "metadata", "request", "request_response")
+"""How much of a request, or of a call to another service, is recorded."""
+
+MASKED_NAMES_MAX = 4096
+"""For how many groups of names it is remembered which of them are masked."""
 
 LOG_INTERVAL_S = 60.0
 """How long the log is spared a second line about the same place: a fault of ours, or events that are lost."""
@@ -50,6 +59,25 @@ class RuntimeSettings:
     on_error: Literal["degrade", "raise"] = "degrade"
     keep_rolled_back: Literal["sensitive", "all", "none"] = "sensitive"
     limits: Mapping[str, int] = field(default_factory=dict)
+    outbound_level: str = "metadata"
+    """How much of a call to another service is recorded."""
+    request_id_header: str = "X-Request-ID"
+    body_bytes: int = 16_384
+    """How much of a body is kept where the level asks for bodies."""
+    ignore_actions: Sequence[str] = ()
+    """Actions that are left out, with ``*``."""
+    anonymous: bool = True
+    """Whether what anonymous actors do is recorded."""
+    call_site: float = 0.0
+    """The share of writes whose place in the code is recorded."""
+    root: str = ""
+    """The folder that places in the code are named from, empty: the current one."""
+    masker: Callable[[Any, str], Any] | None = None
+    """What the site masks beyond the built-in names and detectors."""
+    nowhere: bool = False
+    """Whether every event is made and then dropped."""
+    on_audit_error: Callable[[BaseException, Mapping[str, Any]], Any] | None = None
+    """Who is told about faults and losses."""
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
@@ -61,6 +89,9 @@ def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
     Raises:
         IndelibleError: a variable has a value that is none of its choices.
     """
+    # Late, because that module reports through this one.
+    from indelible import _agent
+
     local = Path.cwd() / ".indelible"
     fallback = local if local.is_dir() else Path("/var/lib/indelible")
     return RuntimeSettings(
@@ -68,11 +99,14 @@ def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
         data_dir=Path(environ.get("INDELIBLE_DATA_DIR") or fallback),
         environment=environ.get("INDELIBLE_ENVIRONMENT", ""),
         version=environ.get("INDELIBLE_VERSION", ""),
+        process_kind=_agent.process_kind(),
         enabled=_choice(environ, "INDELIBLE_ENABLED", {"true": True, "false": False}, default="true"),
         durability=_choice(environ, "INDELIBLE_DURABILITY", _same("buffered", "synced"), default="buffered"),
         on_failure=_choice(environ, "INDELIBLE_ON_FAILURE", _same("required", "standard", "best_effort"), default="standard"),
         on_error=_choice(environ, "INDELIBLE_ON_ERROR", _same("degrade", "raise"), default="degrade"),
         keep_rolled_back=_choice(environ, "INDELIBLE_KEEP_ROLLED_BACK", _same("sensitive", "all", "none"), default="sensitive"),
+        outbound_level=_outbound_level(environ.get("INDELIBLE_OUTBOUND")),
+        request_id_header=environ.get("INDELIBLE_REQUEST_ID_HEADER") or "X-Request-ID",
     )
 
 
@@ -87,10 +121,13 @@ class Runtime:
         self._import_at = 0.0
         self._recorder: _native.Recorder | None = None
         self._redactor: _native.Redactor | None = None
+        self._masked_names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._retry_at = 0.0
         self._problem: str | None = None
         self._unrecorded = 0
         self._logged_at: dict[str, float] = {}
+        self._faults = 0
+        self._telling = threading.local()
 
     def native(self) -> ModuleType | None:
         """The module ``indelible._native``, or ``None`` where it is not installed or does not load."""
@@ -118,6 +155,18 @@ class Runtime:
                 self._report(f"MASK: {error}", cause=error)
         return self._redactor
 
+    def masked_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of ``names`` whose values are masked; remembered, for names that come again and again, such as the parameters of a route."""
+        masked = self._masked_names.get(names)
+        if masked is None:
+            redactor = self.redactor()
+            if redactor is None:
+                return ()
+            masked = tuple(name for name in names if redactor.masks_field(name))
+            if len(self._masked_names) < MASKED_NAMES_MAX:
+                self._masked_names[names] = masked
+        return masked
+
     def recorder(self) -> _native.Recorder | None:
         """The recorder, opened on the first call. ``None`` when recording is off or cannot be opened at the moment.
 
@@ -131,7 +180,7 @@ class Runtime:
             if self._recorder is None and self._clock() >= self._retry_at:
                 self._retry_at = self._clock() + RETRY_AFTER_S
                 opened = self._recorder = self._open()
-        if opened is not None:
+        if opened is not None and _capture is None:
             self._tell_opened()
         return self._recorder
 
@@ -140,29 +189,57 @@ class Runtime:
         with self._lock:
             self._unrecorded += events
 
-    def fault(self, where: str, error: Exception) -> None:
-        """Takes note of a fault of ours that the application must not see: logs it, at most once a minute for one place.
+    def fault(self, where: str, error: BaseException) -> None:
+        """Takes note of a fault of ours that the application must not see: counts it, tells ``on_audit_error``, logs it at most once a minute
+        for one place.
 
         Call it in the ``except`` clause that caught the error. With ``on_error="raise"`` the error is raised again.
         """
         if self.settings.on_error == "raise":
             raise error
+        with self._lock:
+            self._faults += 1
         if self._is_time_to_log(where):
-            logger.error("indelible: a fault in %s; the application goes on, the event may be missing", where, exc_info=error)
+            told = "indelible: a fault in %s; the application goes on, the event may be missing\n%s"
+            logger.error(told, where, self._traceback(error))
+        self._tell(error, where)
 
     def note_loss(self, cause: str | None) -> None:
         """Says in the log, at most once a minute, that the journal does not take events; it counts them itself."""
         recorder = self._recorder
         if recorder is not None and self._is_time_to_log("the journal"):
             logger.error("indelible: events are lost (%d so far): %s", recorder.health()["lost"], cause or "cause unknown")
+        self._tell(IndelibleError(cause or "an event could not be recorded"), "the journal")
+
+    def _traceback(self, error: BaseException) -> str:
+        """The traceback as redacted text. Handed over as an exception, its frames would show what was to be recorded to an error tracker."""
+        text = "".join(traceback.format_exception(error)).rstrip()
+        return type(error).__qualname__ if self._redactor is None else self._redactor.text(text)
+
+    def _tell(self, error: BaseException, where: str) -> None:
+        """Tells the site's own function, which may record something itself: what fails in there is logged and goes no further."""
+        listener = self.settings.on_audit_error
+        if listener is None or getattr(self._telling, "busy", False):
+            return
+        self._telling.busy = True
+        try:
+            listener(error, {"where": where, **(_describe_moment() if _describe_moment is not None else {})})
+        except (Exception, SystemExit) as fault:
+            if self._is_time_to_log("ON_AUDIT_ERROR"):
+                logger.error("indelible: a fault in ON_AUDIT_ERROR, which was told about %s\n%s", where, self._traceback(fault))
+        finally:
+            self._telling.busy = False
 
     def health(self) -> dict[str, Any]:
-        """What the recorder says about itself, with ``ok``, ``problem`` and ``unrecorded`` (events that found no recorder)."""
+        """What the recorder says about itself, with ``ok``, ``problem`` and ``unrecorded`` (events that found no recorder) and ``faults`` (of hooks, and
+        of functions of the site).
+        """
         report: dict[str, Any] = {
             "ok": self._problem is None,
             "enabled": self.settings.enabled,
             "problem": self._problem,
             "unrecorded": self._unrecorded,
+            "faults": self._faults,
             "service": self.settings.service,
             "data_dir": str(self.settings.data_dir),
         }
@@ -209,6 +286,7 @@ class Runtime:
                 keep_rolled_back=settings.keep_rolled_back,
                 limits=dict(settings.limits),
                 on_loss=_note_loss,
+                capture=_capture,
             )
         except (IndelibleError, OSError, ValueError) as error:
             self._report(str(error), cause=error)
@@ -216,7 +294,10 @@ class Runtime:
         if self._problem is not None:
             logger.warning("indelible: recording again; %d events were not recorded", self._unrecorded)
             self._problem = None
-        return recorder
+        if _capture is not None:
+            # Somebody looks: what would go nowhere goes to them.
+            settings = replace(settings, nowhere=False)
+        return _finish.finished(recorder, redactor, settings, self.fault)
 
     def _is_time_to_log(self, where: str) -> bool:
         now = self._clock()
@@ -226,7 +307,7 @@ class Runtime:
         return True
 
     def _tell_opened(self) -> None:
-        if _on_open is None:
+        if _on_open is None or self.settings.nowhere:
             return
         try:
             _on_open()
@@ -243,12 +324,37 @@ class Runtime:
 
 _current: Runtime | None = None
 _on_open: Callable[[], None] | None = None
+_capture: _native.Capture | None = None
+_describe_moment: Callable[[], Mapping[str, Any]] | None = None
+
+
+def set_describe_moment(describe: Callable[[], Mapping[str, Any]] | None) -> None:
+    """Names the function that says what was going on when something failed; it must not raise. Django names the request."""
+    global _describe_moment
+    _describe_moment = describe
 
 
 def set_on_open(on_open: Callable[[], None] | None) -> None:
     """Names the function that is called when a journal has been opened; it must not raise. In development it starts the agent."""
     global _on_open
     _on_open = on_open
+
+
+def capture() -> _native.Capture | None:
+    """Where events go instead of the journal, ``None``: they go to the journal."""
+    return _capture
+
+
+def set_capture(capture: _native.Capture | None) -> None:
+    """Sends what is recorded from now on to ``capture``, whatever the settings; with ``None`` to the journal. For tests.
+
+    An open recorder is closed, so it must not be called while a transaction holds events: those stay where they are.
+    """
+    global _capture
+    if capture is not _capture:
+        _capture = capture
+        if _current is not None:
+            _current.close()
 
 
 def configure(settings: RuntimeSettings) -> Runtime:
@@ -265,6 +371,11 @@ def runtime() -> Runtime:
     if _current is None:
         return configure(settings_from_environment(os.environ))
     return _current
+
+
+def is_configured() -> bool:
+    """Whether somebody has said what the settings of this process are, or an event has been recorded."""
+    return _current is not None
 
 
 def recorder() -> _native.Recorder | None:
@@ -300,6 +411,19 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def _program_name() -> str:
     stem = Path(sys.argv[0] if sys.argv else "").stem.lower()
     return re.sub(r"[^a-z0-9._-]+|^[^a-z0-9]+", "", stem)[:64] or "python"
+
+
+def _outbound_level(given: str | None) -> str:
+    """The level in ``INDELIBLE_OUTBOUND``, which is ``{"level": …}`` as in Django's settings."""
+    if given is None:
+        return "metadata"
+    try:
+        level = json.loads(given)["level"]
+    except (ValueError, TypeError, LookupError):
+        level = None
+    if level not in LEVELS:
+        raise IndelibleError(f'INDELIBLE_OUTBOUND={given!r} is not {{"level": …}} with one of: {", ".join(LEVELS)}')
+    return str(level)
 
 
 def _same(*choices: str) -> dict[str, Any]:
