@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -33,6 +33,9 @@ _COMMAND_DEADLINE_S: Final = 10
 
 _WEB_SERVERS: Final = frozenset({"gunicorn", "uvicorn", "daphne", "hypercorn", "granian", "uwsgi", "mod_wsgi-express"})
 _SERVER_COMMANDS: Final = frozenset({"runserver", "runserver_plus"})
+_CELERY_KINDS: Final[Mapping[str, ProcessKind]] = {"worker": "worker", "multi": "worker", "beat": "beat"}
+_CELERY_OPTIONS: Final = frozenset({"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"})
+"""Options before Celery's command whose value is the next argument: an application may be called ``beat``."""
 _RELOADED_CHILD: Final = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
 
 
@@ -50,7 +53,7 @@ def process_kind(argv: Sequence[str] | None = None) -> ProcessKind:
     if program in _WEB_SERVERS or not _SERVER_COMMANDS.isdisjoint(arguments[:1]):
         return "web"
     if program == "celery":
-        return "beat" if "beat" in arguments else "worker"
+        return _CELERY_KINDS.get(_celery_command(arguments), "command")
     return "command"
 
 
@@ -170,6 +173,16 @@ def _version_of(program: Path) -> str | None:
     except (ValueError, TypeError, KeyError):
         return None
     return version
+
+
+def _celery_command(arguments: Sequence[str]) -> str:
+    words = iter(arguments)
+    for word in words:
+        if word in _CELERY_OPTIONS:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _program(argv: Sequence[str]) -> tuple[str, list[str]]:

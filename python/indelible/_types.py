@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from indelible import _native
 
 Kind: TypeAlias = Literal["request", "change", "read", "auth", "action", "outbound", "task", "log", "audit"]
 Outcome: TypeAlias = Literal["success", "failure", "denied", "aborted"]
-Verb: TypeAlias = Literal["create", "update", "delete"]
+Verb: TypeAlias = Literal["create", "update", "delete", "upsert"]
 
 
 class ActorParts(TypedDict, total=False):
@@ -44,6 +47,11 @@ class RequestParts(TypedDict, total=False):
     client_ip: str | None
     user_agent: str | None
     headers: Mapping[str, str] | None
+    body: _native.Body | str | None
+    """What was captured, or why nothing was."""
+    response_headers: Mapping[str, str] | None
+    response: _native.Body | str | None
+    response_bytes: int | None
 
 
 class ChangeParts(TypedDict, total=False):

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.core import checks as django_checks
 from django.core.checks import CheckMessage
+from django.urls import path
 
 from indelible import _runtime
 from indelible.django import apps, conf, registry
+from indelible.django._models import forget_plans
+from testproject.models import Patient
 
+ROOT = Path(__file__).parents[2]
 AUDIT = "indelible.django.AuditMiddleware"
 SECURITY = "django.middleware.security.SecurityMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"
+
+urlpatterns = [path("admin/", admin.site.urls)]
 
 
 @pytest.fixture(autouse=True)
@@ -114,10 +123,55 @@ def test_the_agent_of_development_is_not_for_production(settings: Any) -> None:
     assert "W109" in found(deploy=True)
 
 
-@pytest.mark.parametrize("requests", [{"level": "request"}, {"rules": [{"path": "/x", "level": "request_response"}]}])
-def test_a_level_that_is_not_recorded_yet_says_so(settings: Any, requests: dict[str, Any]) -> None:
-    settings.INDELIBLE = {**settings.INDELIBLE, "REQUESTS": requests}
-    assert "records metadata instead" in found()["W112"].msg
+def test_a_model_that_looks_personal_and_is_neither_masked_nor_marked_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "W102" not in found()
+    monkeypatch.delattr(Patient.Audit, "sensitive")
+    forget_plans()
+    warning = found()["W102"]
+    assert (warning.obj, warning.is_serious()) == (Patient, False)
+    assert warning.msg.startswith("testproject.Patient looks like data about a person (born)")
+    monkeypatch.setattr(Patient.Audit, "mask", ["ssn", "born"])
+    assert "W102" not in found()
+
+
+@pytest.mark.parametrize(
+    ("indelible", "gap"),
+    [
+        ({"AUTH": False}, "who signs in and who fails to (AUTH is False)"),
+        ({"IGNORE_ACTIONS": ["auth.*"]}, "who signs in and who fails to (IGNORE_ACTIONS)"),
+        ({"IGNORE_ACTIONS": ["auth.login"]}, "who signs in and who fails to (IGNORE_ACTIONS)"),
+        ({"MODELS": {"testproject.Patient": {}}}, "changes of auth.User (MODELS)"),
+        ({"REQUESTS": {"rules": [{"path": "/admin/*", "level": "none"}]}}, "requests to the admin at /admin/ (REQUESTS)"),
+    ],
+)
+def test_leaving_out_what_an_auditor_asks_for_first_is_a_warning(settings: Any, indelible: dict[str, Any], gap: str) -> None:
+    settings.ROOT_URLCONF = __name__
+    assert found() == {}
+    settings.INDELIBLE = {**settings.INDELIBLE, **indelible}
+    assert found()["W103"].msg == f"Not recorded: {gap}."
+
+
+def test_celery_without_us_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "celery", types.ModuleType("celery"))
+    monkeypatch.delitem(sys.modules, "indelible.celery", raising=False)
+    assert "indelible.celery is not connected" in found()["W105"].msg
+    monkeypatch.setitem(sys.modules, "indelible.celery", types.ModuleType("indelible.celery"))
+    assert found() == {}
+
+
+def test_losing_events_about_sensitive_models_is_a_warning(settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "ON_FAILURE": "best_effort"}
+    assert "testproject.Secret" in found()["W106"].msg
+    settings.INDELIBLE = {**settings.INDELIBLE, "ON_FAILURE": "required"}
+    assert found() == {}
+
+
+def test_a_secret_in_a_settings_file_is_an_error_on_deployment(settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "TOKEN": "t-4711"}
+    error = found(deploy=True)["E006"]
+    assert error.is_serious()
+    assert "t-4711" not in f"{error.msg} {error.hint}"
+    assert "E006" not in found()
 
 
 def test_a_site_that_switched_recording_off_hears_only_of_its_settings(settings: Any) -> None:
@@ -133,3 +187,5 @@ def test_every_id_is_described() -> None:
     described = {word for word in source.split('"""')[1].split() if word.startswith("``indelible.")}
     used = {f"``{part.split(chr(34))[0]}``" for part in source.split('id="')[1:]} | {"``indelible.E005``"}
     assert described == used
+    documented = re.findall(r"^\| `(indelible\.\w+)` \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
+    assert [f"``{id_}``" for id_ in documented] == sorted(described)

@@ -98,6 +98,7 @@ def test_without_a_binary_the_events_wait_in_the_journal_and_the_log_says_so_onc
     assert len([event for event in trail.events("action") if event["action"] == "ward.close"]) == ROUNDS
 
 
+@pytest.mark.defect("G-16")
 @pytest.mark.parametrize(
     "broken", ["indelible.django._network.client_ip", "indelible.django._routes.template", "indelible.django._actor.resolved_user"]
 )

@@ -192,6 +192,7 @@ def test_the_other_commands_are_the_binary_with_this_sites_data(data_dir: Path, 
     assert done.returncode == 5
 
 
+@pytest.mark.defect("A-2")
 @pytest.mark.parametrize(
     ("argv", "kind"),
     [
@@ -201,6 +202,10 @@ def test_the_other_commands_are_the_binary_with_this_sites_data(data_dir: Path, 
         (["/site/lib/uvicorn/__main__.py", "clinic.asgi:application"], "web"),
         (["/site/bin/celery", "-A", "clinic", "worker"], "worker"),
         (["/site/bin/celery", "-A", "clinic", "beat"], "beat"),
+        (["/site/bin/celery", "-A", "beat", "worker", "-l", "info"], "worker"),
+        (["/site/bin/celery", "--app=clinic", "inspect", "ping"], "command"),
+        (["manage.py", "runheartbeat"], "command"),
+        (["celery_report.py", "beat"], "command"),
         (["manage.py", "migrate"], "command"),
         (["/site/bin/pytest"], "command"),
         ([""], "command"),

@@ -5,19 +5,24 @@
 ``indelible.E002``      a setting is unknown or ill-typed
 ``indelible.E003``      the native module is missing for this platform
 ``indelible.E005``      ``class Audit``, ``register()`` or ``MODELS`` names a field, an option or a model that does not exist
+``indelible.E006``      a secret stands in the settings file (``--deploy``)
 ``indelible.E007``      ``DATA_DIR`` cannot be written (``--deploy``)
 ``indelible.W101``      another audit package records the same models
+``indelible.W102``      a model looks personal, and is neither masked nor marked
+``indelible.W103``      signing in, accounts or the admin are excluded
+``indelible.W105``      Celery is used, and its tasks are not recorded
+``indelible.W106``      events about sensitive models may be lost without waiting
 ``indelible.W108``      a proxy is in front, but every client address will be the proxy's
 ``indelible.W109``      the agent of development would run in production (``--deploy``)
 ``indelible.W111``      ``DATA_DIR`` cannot be written
-``indelible.W112``      a level of ``REQUESTS`` asks for more than this version records
+``indelible.W113``      a module of formatters cannot be imported
 ======================  ======================================================================================
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +30,10 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
+from django.urls import reverse
 
 from indelible import _runtime
-from indelible.django import conf, registry
+from indelible.django import _inventory, conf, formatters, registry
 
 MIDDLEWARE: Final = "indelible.django.AuditMiddleware"
 _SAME_MIDDLEWARE: Final = frozenset({MIDDLEWARE, "indelible.django.middleware.AuditMiddleware"})
@@ -39,22 +45,13 @@ _OTHER_PACKAGES: Final[Mapping[str, str]] = {
     "pghistory": "django-pghistory",
     "reversion": "django-reversion",
 }
-_FULL_LEVELS: Final = frozenset({"none", "metadata"})
+_SECRETS: Final = frozenset({"TOKEN", "PASSWORD", "SECRET", "KEY", "API_KEY", "API_TOKEN", "SERVER_TOKEN"})
 
 
 def check_settings(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
-    """E002, W108 and W112: the dict ``INDELIBLE`` and what Django's own settings say beside it."""
+    """E002 and W108: the dict ``INDELIBLE`` and what Django's own settings say beside it."""
     settings = conf.active()
     messages: list[CheckMessage] = [Error(problem.message, hint=problem.hint, id="indelible.E002") for problem in settings.problems]
-    levels = {settings.requests.level, *(rule["level"] for rule in settings.requests.rules)} - _FULL_LEVELS
-    if levels:
-        messages.append(
-            checks.Warning(
-                f"INDELIBLE['REQUESTS'] asks for level {', '.join(sorted(levels))}; this version records metadata instead.",
-                hint="Bodies and headers are not recorded. Ask for 'metadata' to say so.",
-                id="indelible.W112",
-            )
-        )
     behind_proxy = django_settings.SECURE_PROXY_SSL_HEADER or django_settings.USE_X_FORWARDED_HOST
     if behind_proxy and not settings.trusted_proxy_count:
         messages.append(
@@ -102,20 +99,89 @@ def check_installation(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
 
 
 def check_models(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
-    """E005: mistakes in how models are described."""
+    """E005 and W113: mistakes in how models and their events are described."""
     if not conf.active().enabled:
         return []
-    return [
+    unusable: list[CheckMessage] = [
+        checks.Warning(
+            f"{module} cannot be imported, so its formatters describe nothing: {reason}",
+            hint="Correct the module, or set INDELIBLE['FORMATTERS'] to False.",
+            id="indelible.W113",
+        )
+        for module, reason in formatters.problems()
+    ]
+    return unusable + [
         Error(problem.message, hint=problem.hint, obj=problem.model, id=f"indelible.{problem.check}") for problem in registry.problems()
     ]
 
 
-def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
-    """E007 and W109, only with ``--deploy``."""
+def check_privacy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """W102 and W106: models of the site that hold what looks like personal data, or are declared sensitive."""
     settings = conf.active()
     if not settings.enabled:
         return []
+    models = [model for model in apps.get_models() if registry.options_of(model) is not None and not model._meta.proxy]
     messages: list[CheckMessage] = []
+    for model in models:
+        fields = _inventory.personal_fields(model)
+        if fields and _inventory.is_of_the_site(model) and not _inventory.is_marked(model):
+            messages.append(
+                checks.Warning(
+                    f"{model._meta.label} looks like data about a person ({', '.join(fields)}), and its values are recorded.",
+                    hint="Mask the fields, or say sensitive = True or sensitive = False in class Audit.",
+                    obj=model,
+                    id="indelible.W102",
+                )
+            )
+    sensitive = [model._meta.label for model in models if (options := registry.options_of(model)) is not None and options.sensitive]
+    if sensitive and settings.on_failure == "best_effort":
+        messages.append(
+            checks.Warning(
+                f"ON_FAILURE is 'best_effort', so events about {', '.join(sensitive[:5])} may be lost without waiting for a moment.",
+                hint="Use 'standard', or 'required' to refuse a write that cannot be recorded.",
+                id="indelible.W106",
+            )
+        )
+    return messages
+
+
+def check_gaps(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """W103 and W105: what a trail is asked for first, and this site leaves out."""
+    if not conf.active().enabled:
+        return []
+    messages: list[CheckMessage] = [
+        checks.Warning(
+            f"Not recorded: {gap}.",
+            hint="An auditor asks for this first. Remove the exclusion, or silence this check.",
+            id="indelible.W103",
+        )
+        for gap in _account_gaps()
+    ]
+    why = _inventory.tasks_unseen()
+    if why:
+        messages.append(
+            checks.Warning(
+                f"Celery is used, and its tasks are not recorded: {why}. What a task writes names no person.",
+                hint="Call indelible.celery.connect() beside the Celery app, and leave TASKS at its default.",
+                id="indelible.W105",
+            )
+        )
+    return messages
+
+
+def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """E006, E007 and W109, only with ``--deploy``."""
+    settings = conf.active()
+    if not settings.enabled:
+        return []
+    messages: list[CheckMessage] = [
+        Error(
+            f"INDELIBLE[{key!r}] is a secret in a settings file.",
+            hint="Take it out. The commands read INDELIBLE_TOKEN from the environment.",
+            id="indelible.E006",
+        )
+        for key in _secrets(getattr(django_settings, "INDELIBLE", {}))
+    ]
     if not is_writable(settings.data_dir):
         messages.append(
             Error(
@@ -143,8 +209,14 @@ def is_writable(data_dir: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
+def middleware_places(installed: Sequence[str] | None = None) -> list[int]:
+    """Where our middleware stands in a list, by default in ``MIDDLEWARE``."""
+    names = django_settings.MIDDLEWARE if installed is None else installed
+    return [place for place, name in enumerate(names) if name in _SAME_MIDDLEWARE]
+
+
 def _middleware(installed: list[str]) -> Iterable[CheckMessage]:
-    places = [place for place, name in enumerate(installed) if name in _SAME_MIDDLEWARE]
+    places = middleware_places(installed)
     if not places:
         yield Error(
             f"{MIDDLEWARE} is not in MIDDLEWARE: requests are not recorded, and no change names its actor.",
@@ -158,6 +230,34 @@ def _middleware(installed: list[str]) -> Iterable[CheckMessage]:
             hint=f'Move "{MIDDLEWARE}" to the first place; only SecurityMiddleware may precede it.',
             id="indelible.E001",
         )
+
+
+def _account_gaps() -> Iterable[str]:
+    settings = conf.active()
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    if not settings.auth:
+        yield "who signs in and who fails to (AUTH is False)"
+    if any(action.split(".")[0] == "auth" for action in settings.ignore_actions):
+        yield "who signs in and who fails to (IGNORE_ACTIONS)"
+    user = apps.get_model(django_settings.AUTH_USER_MODEL)
+    if registry.options_of(user) is None:
+        yield f"changes of {user._meta.label} (MODELS)"
+    admin = _admin_path()
+    if admin is not None and _inventory.level_of(admin) == "none":
+        yield f"requests to the admin at {admin} (REQUESTS)"
+
+
+def _admin_path() -> str | None:
+    try:
+        return reverse("admin:index")
+    except Exception:
+        # Without an admin, or with a URL configuration that does not load: other checks say so.
+        return None
+
+
+def _secrets(given: Any) -> list[str]:
+    return sorted(key for key in given if isinstance(key, str) and key.upper() in _SECRETS) if isinstance(given, Mapping) else []
 
 
 def _data_dir_hint(data_dir: Path) -> str:
