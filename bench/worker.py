@@ -44,12 +44,12 @@ def prescription(patient: int) -> dict:
     return {"patient_id": patient, "drug": "Ibuprofen", "dose_mg": Decimal("400.125"), "until": datetime.date(2030, 2, 1)}
 
 
-def environ(token: str, body: bytes) -> dict:
+def environ(token: str, body: bytes, method: str = "POST", path: str = "/api/patients/", query: str = "") -> dict:
     """A request as a WSGI server hands it over."""
     return {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": "/api/patients/",
-        "QUERY_STRING": "",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
         "SCRIPT_NAME": "",
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
@@ -69,6 +69,20 @@ def environ(token: str, body: bytes) -> dict:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
+
+
+def asking(request: dict, expected: str, bytes_min: int) -> Operation:
+    """One request to the site; it fails when the answer is another, or too short to be what is measured."""
+
+    def run() -> None:
+        status = []
+        response = application(request, lambda line, headers, exc_info=None: status.append(line))
+        content = b"".join(response)
+        response.close()
+        if status != [expected] or len(content) < bytes_min:
+            raise RuntimeError(f"{request['REQUEST_METHOD']} answered {status}, {len(content)} bytes")
+
+    return run
 
 
 class Worker:
@@ -121,6 +135,18 @@ class Worker:
         row = Patient.objects.get(pk=next(self.patients))
         return lambda: row.conditions.add(self.condition)
 
+    def bulk_create(self) -> Operation:
+        rows = [Prescription(**prescription(self.patient)) for _ in range(LOADED)]
+        return lambda: Prescription.objects.bulk_create(rows)
+
+    def plain_query(self) -> Operation:
+        def run() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                cursor.fetchall()
+
+        return run
+
     def load_rows(self) -> Operation:
         return lambda: list(Prescription.objects.order_by("pk")[:LOADED])
 
@@ -128,18 +154,15 @@ class Worker:
         return lambda: list(Patient.objects.order_by("pk")[:LOADED])
 
     def post_create(self) -> Operation:
-        body = json.dumps({**patient(), "birth_date": "1961-04-17", "balance": "12.50"}).encode()
-        request = environ(self.token, body)
+        notes = {f"visit {number}": "called and asked to move the visit, bring results of 2026-11-02" for number in range(10)}
+        body = json.dumps({**patient(), "birth_date": "1961-04-17", "balance": "12.50", "allergies": notes}).encode()
+        return asking(environ(self.token, body), "201 Created", len(body))
 
-        def run() -> None:
-            status = []
-            response = application(request, lambda line, headers, exc_info=None: status.append(line))
-            b"".join(response)
-            response.close()
-            if status != ["201 Created"]:
-                raise RuntimeError(f"POST answered {status}")
+    def get_detail(self) -> Operation:
+        return asking(environ(self.token, b"", "GET", f"/api/patients/{self.patient}/"), "200 OK", 150)
 
-        return run
+    def get_list(self) -> Operation:
+        return asking(environ(self.token, b"", "GET", "/api/patients/", "limit=105"), "200 OK", 20_000)
 
     def stage(self, name: str, count: str) -> dict:
         self.staged = [self.operation(name) for _ in range(int(count))]

@@ -3,10 +3,11 @@
 from django.contrib import admin
 
 from clinic.models import Appointment, Condition, Patient, Physician, Prescription
+from indelible.django import AuditModelAdmin
 
 
 @admin.register(Patient)
-class PatientAdmin(admin.ModelAdmin):
+class PatientAdmin(AuditModelAdmin):
     list_display = ["pk", "name", "physician", "discharged"]
     search_fields = ["name"]
     exclude = ["last_seen"]

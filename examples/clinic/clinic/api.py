@@ -16,6 +16,7 @@ from rest_framework.viewsets import ModelViewSet
 import indelible
 from clinic.models import Appointment, Patient, Physician, Prescription
 from clinic.serializers import AppointmentSerializer, PatientSerializer, PrescriptionSerializer
+from indelible.drf import AuditViewSetMixin
 
 
 class Login(APIView):
@@ -53,12 +54,12 @@ class PatientViewSet(ModelViewSet):
 
     @action(detail=True, methods=["post"])
     def discharge(self, request: Request, pk: str) -> Response:
-        """Sends the patient home, and records why in the words of the clinic."""
+        """Sends the patient home, and records it in the words of the clinic. Why is what the header ``X-Audit-Reason`` says."""
         with transaction.atomic():
             patient = self.get_object()
             patient.discharged = True
             patient.save(update_fields=["discharged"])
-            indelible.record("patient.discharge", resource=patient, reason=request.data.get("reason"))
+            indelible.record("patient.discharge", resource=patient)
         return Response(self.get_serializer(patient).data)
 
     @action(detail=True, methods=["post"])
@@ -81,6 +82,6 @@ class AppointmentViewSet(ModelViewSet):
     serializer_class = AppointmentSerializer
 
 
-class PrescriptionViewSet(ModelViewSet):
+class PrescriptionViewSet(AuditViewSetMixin, ModelViewSet):
     queryset = Prescription.objects.order_by("pk")
     serializer_class = PrescriptionSerializer

@@ -68,6 +68,7 @@ class Prescription(models.Model):
 
     class Audit:
         sensitive = True
+        reads = True
 
     def __str__(self) -> str:
         return f"prescription {self.pk}"

@@ -3,7 +3,7 @@
 import http.client
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
@@ -46,13 +46,14 @@ class Client:
         created: str | None = None,
         verbs: Sequence[str] = ("create",),
         auth: tuple[str, str] | None = None,
+        reason: str | None = None,
     ) -> Answer:
-        """Sends JSON. ``effects`` and ``auth``: what an answer with the expected status means.
+        """Sends JSON. ``effects`` and ``auth``: what an answer with the expected status means. ``reason``: why, as a header.
 
         ``created``: the type of the object whose id the answer carries, ``verbs`` what was done to it.
         """
         encoded = None if body is None else json.dumps(body).encode()
-        answer = self._send(method, path, encoded, "application/json")
+        answer = self._send(method, path, encoded, "application/json", None if reason is None else {"X-Audit-Reason": reason})
         done = list(effects)
         if answer.status == expect and created:
             done += [Effect(verb, created, str(answer.json()["id"])) for verb in verbs]
@@ -79,9 +80,9 @@ class Client:
         self._write_down("POST", path, answer, expect, done, auth)
         return answer
 
-    def _send(self, method: str, path: str, body: bytes | None, content_type: str) -> Answer:
+    def _send(self, method: str, path: str, body: bytes | None, content_type: str, more: Mapping[str, str] | None = None) -> Answer:
         sent = str(uuid.uuid4())
-        headers = {"X-Request-ID": sent, "User-Agent": "clinic-demo/1.0", "Accept": "application/json", **self.headers}
+        headers = {"X-Request-ID": sent, "User-Agent": "clinic-demo/1.0", "Accept": "application/json", **self.headers, **(more or {})}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
             headers["X-CSRFToken"] = self.cookies.get("csrftoken", "")

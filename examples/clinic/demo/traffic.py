@@ -1,7 +1,7 @@
 """What the users of the demo do, each in a thread of its own."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from demo.client import Answer, Client
@@ -11,6 +11,8 @@ PATIENT, APPOINTMENT, PRESCRIPTION = "clinic.Patient", "clinic.Appointment", "cl
 LOGIN, FAILED_LOGIN, LOGOUT = ("auth.login", "success"), ("auth.login_failed", "denied"), ("auth.logout", "success")
 # The conditions of a new patient are linked after its INSERT, which is an update of its own.
 ADDED = ("create", "update")
+# They are unlinked before its DELETE.
+REMOVED = ("update", "delete")
 ROUNDS = 10
 
 
@@ -63,8 +65,8 @@ def updated(type: str, id: int) -> list[Effect]:
     return [Effect("update", type, str(id))]
 
 
-def deleted(type: str, id: int) -> list[Effect]:
-    return [Effect("delete", type, str(id))]
+def deleted(type: str, id: int, verbs: Sequence[str] = ("delete",)) -> list[Effect]:
+    return [Effect(verb, type, str(id)) for verb in verbs]
 
 
 def physician(client: Client, name: str, password: str) -> None:
@@ -77,7 +79,7 @@ def physician(client: Client, name: str, password: str) -> None:
         ).json()["id"]
         treat(client, patient)
         if number % 2:
-            client.call("DELETE", f"/api/patients/{patient}/", expect=204, effects=deleted(PATIENT, patient))
+            client.call("DELETE", f"/api/patients/{patient}/", expect=204, effects=deleted(PATIENT, patient, REMOVED))
             client.call("GET", f"/api/patients/{patient}/", expect=404)
         else:
             client.call("POST", f"/api/patients/{patient}/transfer/", expect=500)
@@ -97,8 +99,7 @@ def treat(client: Client, patient: int) -> None:
     later = {"starts_at": "2030-01-03T09:30:00Z"}
     client.call("PATCH", f"/api/appointments/{appointment}/", later, expect=200, effects=updated(APPOINTMENT, appointment))
     client.call("DELETE", f"/api/appointments/{appointment}/", expect=204, effects=deleted(APPOINTMENT, appointment))
-    reason = {"reason": "recovered"}
-    client.call("POST", f"{one}discharge/", reason, expect=200, effects=updated(PATIENT, patient))
+    client.call("POST", f"{one}discharge/", expect=200, effects=updated(PATIENT, patient), reason="recovered")
 
 
 def clerk(client: Client, name: str, password: str) -> None:
@@ -159,7 +160,7 @@ def administrator(client: Client, name: str, password: str) -> None:
         client.call("GET", "/admin/clinic/patient/", expect=200)
         if number:
             delete = f"/admin/clinic/patient/{patient}/delete/"
-            client.submit(delete, {"post": "yes"}, expect=302, effects=deleted(PATIENT, patient))
+            client.submit(delete, {"post": "yes"}, expect=302, effects=deleted(PATIENT, patient, REMOVED))
     client.submit("/admin/logout/", {}, expect=200, auth=LOGOUT)
 
 
