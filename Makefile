@@ -5,13 +5,14 @@
 #   make test           all tests, on SQLite and PostgreSQL, with the oldest and newest supported Django
 #   make lint           formats, linters, types, doc comments, licences, rules of the house
 #   make torture        the crash tests of `make test`, twenty times as long
+#   make third-party    the tests of djangorestframework, wagtail and django-oscar: as without us, with everything audited
 #   make bench          what recording costs: instructions per Django operation, nanoseconds per append
 
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
-.PHONY: demo test lint torture bench fuzz mutants clean
+.PHONY: demo test lint torture bench fuzz mutants third-party clean
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export INDELIBLE_BINARY := $(CARGO_TARGET_DIR)/debug/indelible
@@ -21,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 STEP := scripts/step
 NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
 PYTEST := -m pytest -q -n 2 --dist loadgroup --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
-PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house
+PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house scripts/third-party-suites
 
 demo: venv
 	@$(STEP) "build indelible" cargo build --locked --package indelible-server
@@ -53,13 +54,14 @@ test-django60: binaries
 tools:
 	@$(STEP) "cargo-nextest" scripts/require cargo-nextest
 	@$(STEP) "postgresql" scripts/require postgresql
+	@$(STEP) "redis" scripts/require redis
 
 # Built as the Rust tests build it: with the features that their crates ask for, so that nothing is compiled twice.
 binaries: tools
 	@$(STEP) "build indelible" $(NEXTEST) --no-run
 	@$(STEP) "build native module" scripts/build-native
 
-LINTS := lint-rustfmt lint-clippy lint-rustdoc lint-ruff lint-format lint-mypy lint-crates lint-house
+LINTS := lint-rustfmt lint-clippy lint-rustdoc lint-ruff lint-format lint-mypy lint-pyright lint-crates lint-house
 lint: $(LINTS)
 
 venv:
@@ -83,6 +85,11 @@ lint-format: venv
 lint-mypy: venv
 	@$(STEP) "mypy" .venv/bin/mypy --no-incremental --cache-dir=/dev/null
 
+# What a user's type checker says of the public names; mypy asks the same file.
+lint-pyright: venv
+	@$(STEP) "venv pyright" scripts/venv pyright
+	@$(STEP) "pyright" .venv-pyright/bin/basedpyright --project tests/typing/pyrightconfig.json
+
 lint-crates:
 	@$(STEP) "crates: licences, sources, bans, counts" scripts/check-crates
 
@@ -90,15 +97,20 @@ lint-house:
 	@$(STEP) "rules of the house" scripts/check-house
 
 # Seeds and counts of every step are printed, so that a run can be repeated.
-TORTURE := $(NEXTEST) --success-output final
+TORTURE := $(NEXTEST) --profile torture --success-output final
 torture: binaries venv
 	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(TORTURE) --test kill_agent
 	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
-	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --test verify_flips
+	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "a trail of 10 M events" $(SCALE) --events 10000000
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
+
+# Tests that others wrote, without and with Indelible in their sites. Needs the network; SUITES=rest-framework runs one of them.
+third-party: venv
+	@$(STEP) "build native module, release" scripts/build-native --release
+	@scripts/third-party-suites $(SUITES)
 
 # Each target runs for FUZZ_SECONDS, one minute by default.
 fuzz:
@@ -122,6 +134,7 @@ bench: venv
 	@$(STEP) "a trail of 1 M events" $(SCALE) --events 1000000
 	@$(STEP) "build native module, release" scripts/build-native --release
 	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
+	@$(STEP) "rows and actors recorded, queries sent" .venv/bin/python -m bench.peers_table
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
 
 .PHONY: $(TESTS) $(LINTS) tools binaries venv

@@ -6,6 +6,7 @@ journal into a trail and answers the searches.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -110,12 +111,17 @@ def _empty_tables() -> None:
 
     for alias in ALIASES:
         connection = connections[alias]
-        tables = [connection.ops.quote_name(model._meta.db_table) for model in apps.get_models(include_auto_created=True)]
-        with connection.cursor() as cursor:
+        tables = [
+            connection.ops.quote_name(model._meta.db_table) for model in apps.get_models(include_auto_created=True) if model._meta.managed
+        ]
+        connection.ensure_connection()
+        # The driver's own cursor, which nothing is recorded of: this is no part of a test.
+        with contextlib.closing(connection.connection.cursor()) as cursor:
             if connection.vendor == "postgresql":
                 cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
             else:
                 cursor.execute("PRAGMA foreign_keys = OFF")
                 for table in tables:
                     cursor.execute(f"DELETE FROM {table}")
+        connection.connection.commit()
         connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import random
 import signal
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 
+from servers import environment
 from testproject.models import Doctor
 from trails import Trail
 
@@ -30,22 +29,6 @@ SEED = int(os.environ.get("INDELIBLE_SEED", "0")) or random.SystemRandom().randr
 HERE = Path(__file__).parent
 LETTERS = str.maketrans("0123456789", "ghijklmnop")
 """Names have no digits: now and then some look like a card number, which would be masked."""
-
-
-def environment(data_dir: Path) -> dict[str, str]:
-    keys = ("ENGINE", "NAME", "HOST", "PORT", "USER")
-    databases = {alias: {key: connections.settings[alias][key] for key in keys} for alias in ("default", "other")}
-    # As a site that cares for concurrency would: without it, SQLite refuses a second writer at once.
-    if databases["default"]["ENGINE"].endswith("sqlite3"):
-        for database in databases.values():
-            database["OPTIONS"] = {"timeout": 20}
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "testproject.served",
-        "INDELIBLE_DATA_DIR": str(data_dir),
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1] / "python")]),
-        "SERVED_DATABASES": json.dumps(databases),
-    }
 
 
 def names_in_trail(records: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -58,6 +41,7 @@ def names_in_trail(records: list[dict[str, Any]]) -> dict[str, list[str]]:
     return names
 
 
+@pytest.mark.defect("H13")
 @pytest.mark.parametrize(("moment", "in_database"), [("before", False), ("after", True)])
 def test_a_worker_killed_around_commit_leaves_its_events_in_doubt_and_never_claims_them(
     database: str, trail: Trail, moment: str, in_database: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import django
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.db import models
 
 
@@ -31,6 +33,7 @@ class Patient(models.Model):
     class Audit:
         mask = ["ssn"]
         ignore = ["seen_at"]
+        sensitive = False
 
 
 class Appointment(models.Model):
@@ -117,3 +120,120 @@ class Row(models.Model):
     """For programs of nested transactions: one number, and nothing else."""
 
     number = models.IntegerField()
+
+
+class Visit(models.Model):
+    """Protects its doctor."""
+
+    doctor = models.ForeignKey(Doctor, on_delete=models.PROTECT)
+    note = models.CharField(max_length=100, default="")
+
+    def __str__(self) -> str:
+        return self.note
+
+
+class Team(models.Model):
+    """Its members are rows of a model of their own."""
+
+    name = models.CharField(max_length=20)
+    members = models.ManyToManyField(Doctor, through="Membership", related_name="teams")
+
+
+class Membership(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    doctor = models.ForeignKey(Doctor, on_delete=models.CASCADE)
+    role = models.CharField(max_length=20, default="")
+
+
+class Friend(models.Model):
+    """Whoever is a friend has a friend: each link is two rows."""
+
+    name = models.CharField(max_length=20)
+    friends = models.ManyToManyField("self")
+
+
+class Remark(models.Model):
+    """Hangs on a row of any model."""
+
+    content_type = models.ForeignKey("contenttypes.ContentType", on_delete=models.CASCADE)
+    object_id = models.CharField(max_length=40)
+    about = GenericForeignKey()
+    text = models.CharField(max_length=20, default="")
+
+
+class Folder(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    remarks = GenericRelation(Remark)
+    tickets = models.ManyToManyField(Ticket)
+
+
+class Point:
+    """A value that JSON has no word for."""
+
+    def __init__(self, x: int, y: int) -> None:
+        self.x, self.y = x, y
+
+    def __str__(self) -> str:
+        return f"{self.x};{self.y}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+class PointField(models.Field):
+    def get_internal_type(self) -> str:
+        return "TextField"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return value if value is None else Point(*map(int, value.split(";")))
+
+    def get_prep_value(self, value: Any) -> Any:
+        return None if value is None else str(value)
+
+
+class Place(models.Model):
+    at = PointField(null=True)
+
+
+class Unique(models.Model):
+    """Conflicts by its code."""
+
+    code = models.CharField(max_length=20, unique=True)
+    hits = models.IntegerField(default=0)
+    seen = models.DateTimeField(null=True)
+
+
+class Account(models.Model):
+    """Recorded with its true values, at the price of reading them."""
+
+    owner = models.CharField(max_length=20)
+    balance = models.DecimalField(max_digits=10, decimal_places=2, default=0)
+    pin = models.CharField(max_length=4, default="")
+
+    class Audit:
+        exact = True
+        mask = ["pin"]
+
+
+if django.VERSION >= (5, 2):
+
+    class Seat(models.Model):
+        """Named by two fields together."""
+
+        pk = models.CompositePrimaryKey("row", "place")
+        row = models.IntegerField()
+        place = models.IntegerField()
+        guest = models.CharField(max_length=20, default="")
+
+
+class Prescription(models.Model):
+    """Nobody changes or deletes one without a reason, or reads one unseen."""
+
+    drug = models.CharField(max_length=100)
+
+    class Audit:
+        reason_required = ["update", "delete"]
+        reads = True

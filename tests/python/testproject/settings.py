@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "indelible.django",
+    "indelible.django.trail",
     "testproject",
 ]
 MIDDLEWARE = [
@@ -48,3 +49,4 @@ DATABASES = {
 INDELIBLE = {"SERVICE": "tests", "AGENT": "external", "ON_ERROR": "raise", "MASK": {"fields": ["maiden_name"]}}
 # Tables are made straight from the models: running every migration of Django's own apps would take longer than the tests.
 MIGRATION_MODULES = dict.fromkeys(("auth", "contenttypes", "sessions", "admin", "authtoken", "testproject"))
+SIMPLE_JWT = {"SIGNING_KEY": "of the tests only, and long enough for SHA-256"}
