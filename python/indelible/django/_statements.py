@@ -13,7 +13,6 @@ from django.db.models import DEFERRED, Field, Model
 from django.db.models.constants import OnConflict
 from django.db.models.sql.constants import NO_RESULTS
 
-from indelible._finish import FinishingTransaction
 from indelible.django import _returning
 from indelible.django._models import Plan
 from indelible.django._queries import IDS_MAX, asked_for, is_expression, where_text
@@ -57,7 +56,7 @@ class BulkInsert(Write):
     def hold_in(self, transaction: _native.Transaction, context: _native.Context, result: Any) -> bool:
         plan = self.plan
         rows = self._read(result)
-        if not (plan.by_row and self.plain and len(plan.key) == 1) or isinstance(transaction, FinishingTransaction):
+        if not (plan.by_row and self.plain and len(plan.key) == 1) or transaction.hold_created is None:
             return False
         labels = None if plan.label_of is None else [*map(plan.label_of, self.instances)]
         transaction.hold_created(plan.native, context, rows, plan.key[0][1], labels)
