@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 import journal
@@ -88,6 +89,8 @@ def test_bodies_streams_and_files_are_whole_and_measured(server: Server) -> None
 
 
 def test_a_client_that_goes_away_leaves_an_aborted_request(server: Server) -> None:
+    if server.name in UNDER_ASGI and django.VERSION < (5, 0):
+        pytest.skip("under ASGI this Django does not ask whether the client is still there, and streams on")
     path = "/bodies/answer/endless-async/" if server.name in UNDER_ASGI else "/bodies/answer/endless/"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
