@@ -127,14 +127,26 @@ def _handle(view: Any, handler: Callable[..., Any], request: Any, *args: Any, **
     action = getattr(view, "action", None) or request.method.lower()
     name = view.audit_actions.get(action)
     model = _model_of(view)
-    settings = conf.active()
-    reason = _context.current_facts().reason or _reason_in(request, settings)
-    with _context.context(meta=view.audit_meta(), reason=reason):
+    _reasons.follow_api(request)
+    if request.method not in _SAFE and _requires_reason(model, action, name) and not _context.current_facts().reason:
+        # Refused without it, so that this body may be read for the reason's sake; it is kept for the view.
+        request.data  # noqa: B018
+    with _context.context(meta=view.audit_meta()):
         if model is None:
             return handler(request, *args, **kwargs)
         if request.method in _SAFE:
             return _read(view, model, action, name, handler, request, args, kwargs)
         return _write(view, model, action, name, handler, request, args, kwargs)
+
+
+def _requires_reason(model: type[Model] | None, action: str, name: str | None) -> bool:
+    """Whether what this handler is for is refused without a reason, and the site takes reasons from bodies."""
+    settings = conf.active()
+    if not settings.reason_field:
+        return False
+    plan = None if model is None else _models.plan_of(model)
+    verb = _VERBS.get(action)
+    return name in settings.reason_required or (plan is not None and (bool(plan.reasoned) if verb is None else verb in plan.reasoned))
 
 
 def _read(
@@ -210,11 +222,6 @@ def _model_asked_for(view: Any, method: str, model_of: Callable[[Any], Any]) -> 
         # It fails for the view as well, if that asks: then the view says how.
         return None
     return model if isinstance(model, type) and issubclass(model, Model) else None
-
-
-def _reason_in(request: Any, settings: conf.Settings) -> str | None:
-    # The body is parsed by whoever asks first; it is kept for the view.
-    return _reasons.in_data(request.data, settings) if settings.reason_field and request.method not in _SAFE else None
 
 
 def install() -> None:

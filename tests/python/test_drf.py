@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
 from rest_framework.permissions import AllowAny
@@ -23,6 +24,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from in_loop import in_loop
 from indelible.drf import AuditViewSetMixin
 from testproject.models import Condition, Doctor, Patient, Ticket, Visit
+from testproject.settings import INDELIBLE
 from testproject.views_intent import PatientSerializer
 from trails import Trail, fields, only_change
 
@@ -114,6 +116,24 @@ def test_an_action_of_the_view_has_its_name_whether_it_writes_or_not(
     (event,) = [event for event in trail.events() if event["kind"] != "request"]
     assert (event["action"], event["kind"], event["outcome"]) == (f"patient.{name}", kind, "success")
     assert (event["resource"]["id"], event["reason"], "changes" in event) == (str(patient.pk), "recovered – fully", has_changes)
+
+
+@pytest.fixture
+def asking() -> Iterator[None]:
+    with override_settings(INDELIBLE={**INDELIBLE, "REASON_FIELD": "why"}):
+        yield
+
+
+def test_the_reason_stands_in_the_body_that_the_view_has_parsed(asking: None, patient: Patient, browser: Client, trail: Trail) -> None:
+    assert send(browser, "patch", f"patients/{patient.pk}/", {"name": "Bea", "why": "married"}).status_code == 200
+    assert only_change(trail)["reason"] == "married"
+
+
+def test_a_body_is_not_read_for_the_sake_of_a_reason(asking: None, patient: Patient, browser: Client) -> None:
+    answer = send(browser, "post", "patients/scan/", {"why": "x"})
+    assert (answer.status_code, answer.json()) == (200, {"body": '{"why": "x"}'})
+    answer = browser.post(f"/intent/patients/{patient.pk}/discharge/", "not JSON", content_type="application/json")
+    assert answer.status_code == 200, "a view that ignores its body is not told that it is wrong"
 
 
 def test_an_action_that_is_refused_is_recorded_once_as_denied(patient: Patient, browser: Client, trail: Trail) -> None:

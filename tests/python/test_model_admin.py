@@ -227,6 +227,12 @@ def test_a_form_asks_for_the_reason_that_is_required(browser: Client, trail: Tra
     ]
 
 
+def test_who_may_not_delete_is_refused_and_not_asked_why(browser: Client, trail: Trail) -> None:
+    prescription = Prescription.objects.create(drug="aspirin")
+    browser.force_login(User.objects.create_user("clerk", is_staff=True))
+    assert browser.post(page("prescription", f"{prescription.pk}/delete/"), {"post": "yes"}).status_code == 403
+
+
 def test_the_history_page_is_the_timeline_of_the_trail(browser: Client, trail: Trail) -> None:
     patient = Patient.objects.create(name="Ana <script>", ssn="1234")
     with running_agent(trail.data_dir):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import router
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
@@ -61,7 +61,8 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
 
     def delete_view(self, request: Any, object_id: str, extra_context: Any = None) -> Any:
         lacking = self._lacks_reason(request, "delete")
-        if lacking and request.method == "POST":
+        # Whoever may not delete it is told so, by Django, and not asked why.
+        if lacking and request.method == "POST" and self.has_delete_permission(request, self.get_object(request, unquote(object_id))):
             messages.error(request, "Give a reason for deleting this.")
             return HttpResponseRedirect(request.get_full_path())
         with self._framed(request):

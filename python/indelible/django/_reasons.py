@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, Final
 
 from indelible.django.conf import Settings
@@ -32,8 +33,25 @@ def in_form(request: Any, settings: Settings) -> str | None:
 
     Reading it for the reason's sake would take a body away from a view that streams it.
     """
-    form = request.__dict__.get("_post")
-    return None if form is None or not settings.reason_field else in_data(form, settings)
+    if not settings.reason_field:
+        return None
+    reason = in_data(request.__dict__.get("_post"), settings)
+    return in_data(_read_by_api(request), settings) if reason is None else reason
+
+
+def follow_api(api_request: Any) -> None:
+    """Lets the reason be found in what the REST framework has parsed, as soon as it has: its parsers may be others than Django's."""
+    api_request._request.indelible_api_request = weakref.ref(api_request)
+
+
+def _read_by_api(request: Any) -> Any:
+    api_request = request.__dict__.get("indelible_api_request", _nobody)()
+    # `data` would parse the body; what it keeps is there once the view has asked for it.
+    return None if api_request is None else api_request.__dict__.get("_full_data")
+
+
+def _nobody() -> None:
+    return None
 
 
 def in_data(data: Any, settings: Settings) -> str | None:

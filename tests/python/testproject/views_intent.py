@@ -75,6 +75,11 @@ class PatientViewSet(AuditViewSetMixin, ModelViewSet):
         patient.save()
         return Response({"visits": patient.visits})
 
+    @action(detail=False, methods=["post"])
+    def scan(self, request: Request) -> Response:
+        """Reads its body by itself."""
+        return Response({"body": request._request.read().decode()})
+
     @action(detail=True, methods=["post"])
     def greet(self, request: Request, pk: str) -> Response:
         """Writes nothing."""
