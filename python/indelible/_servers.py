@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import logging
 import os
@@ -63,7 +64,7 @@ def server_log_config(
     }
 
 
-class AccessLine(logging.Handler):
+class AccessLine(logging.Handler, abc.ABC):
     """Calls ``record_access`` for each access line; a line of another form is left alone."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -73,9 +74,9 @@ class AccessLine(logging.Handler):
         except Exception as error:
             _runtime.runtime().fault(f"the access log {record.name}", error)
 
+    @abc.abstractmethod
     def record_access(self, record: logging.LogRecord) -> None:
         """Reads the line of one server."""
-        raise NotImplementedError
 
 
 def print_config(config: Callable[..., Mapping[str, Any]]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from indelible.django._models import forget_plans
 from testproject.models import Patient
 
 ROOT = Path(__file__).parents[2]
+NOBODY = 65534
 AUDIT = "indelible.django.AuditMiddleware"
 SECURITY = "django.middleware.security.SecurityMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"
@@ -92,10 +94,39 @@ def test_a_directory_that_cannot_be_written_is_a_warning_and_on_deployment_an_er
     assert found(deploy=True)["E007"].is_serious()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir(mode=0o500)
-    assert "W111" in found()
+def test_a_directory_of_somebody_else_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not in pytest's own folder, into which nobody else may look at all.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        data_dir = Path(folder, "data")
+        data_dir.mkdir(mode=0o777)
+        monkeypatch.setenv("INDELIBLE_DATA_DIR", str(data_dir))
+        apps.configure(conf.reload())
+        data_dir.chmod(0o777)
+        assert "W111" not in as_nobody(found)
+        data_dir.chmod(0o555)
+        assert "W111" in as_nobody(found)
+
+
+def as_nobody(look: Callable[[], Iterable[str]]) -> set[str]:
+    """What this finds in a process of a user without rights: root may write everywhere."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            os.write(writing, " ".join(look()).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        seen = set(answer.read().split())
+    assert os.waitpid(child, 0)[1] == 0
+    return seen
 
 
 def test_checking_makes_no_directory(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ use serde_json::Value;
 /// The agent's binary, of the same build.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_indelible");
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long one command may run: it may verify ten million records on a busy machine.
+const RUN_DEADLINE: Duration = Duration::from_secs(3600);
 /// Ticks of a second in `/proc/PID/stat`; Linux has had no other number on the machines that we run on.
 const TICKS: f64 = 100.0;
 
@@ -116,6 +118,11 @@ pub(crate) fn run(command: &mut Command) -> io::Result<(f64, Account, String)> {
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut last = Account::default();
     while process.try_wait()?.is_none() {
+        if started.elapsed() > RUN_DEADLINE {
+            process.kill()?;
+            process.wait()?;
+            return Err(io::Error::other(format!("{command:?} has not ended after {RUN_DEADLINE:?}")));
+        }
         let seen = account(process.id());
         // A process that has ended but was not waited for has no memory and no threads any more.
         if seen.memory_peak_mib > 0.0 {

@@ -168,11 +168,8 @@ fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, 
     report(error, status);
     let mut wait = RETRY_INTERVAL;
     loop {
-        // Events that are asked for now cannot be recorded: dropping their reply says so.
-        match messages.recv_timeout(wait) {
-            Ok(Message::Record(..) | Message::CloseFile(_)) => continue,
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {}
+        if !refuse_until(messages, Instant::now() + wait) {
+            return Ok(None);
         }
         match Ingester::open(status.dir(), failed.settings()) {
             Ok(ingester) => return Ok(Some(ingester)),
@@ -180,5 +177,49 @@ fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, 
             Err(error) => report(&error, status),
         }
         wait = (wait * 2).min(RETRY_INTERVAL_MAX);
+    }
+}
+
+/// Lets time pass, however much is asked for meanwhile; `false` when told to stop. What is asked for cannot be done now: dropping the reply says so.
+fn refuse_until(messages: &Receiver<Message>, until: Instant) -> bool {
+    loop {
+        match messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Message::Record(..) | Message::CloseFile(_)) if Instant::now() < until => {}
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Ok(Message::Record(..) | Message::CloseFile(_)) | Err(RecvTimeoutError::Timeout) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn who_keeps_asking_does_not_keep_the_trail_from_being_opened_again() {
+        let (asking, asked) = sync_channel(1);
+        let (done, is_done) = sync_channel(1);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| while !stop.load(Ordering::Relaxed) && asking.send(Message::CloseFile(oneshot::channel().0)).is_ok() {});
+            // Moved in, so that whoever still asks is let go.
+            scope.spawn(move || done.send(refuse_until(&asked, Instant::now() + Duration::from_millis(50))));
+            let answer = is_done.recv_timeout(Duration::from_secs(30));
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(answer, Ok(true));
+        });
+    }
+
+    #[test]
+    fn who_is_told_to_stop_stops_waiting() {
+        let (asking, asked) = sync_channel(1);
+        asking.send(Message::Stop).unwrap();
+        assert!(!refuse_until(&asked, Instant::now() + Duration::from_secs(3600)));
     }
 }
