@@ -207,7 +207,13 @@ mod tests {
         let (done, is_done) = sync_channel(1);
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) && asking.send(Message::CloseFile(oneshot::channel().0)).is_ok() {});
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    if asking.send(Message::CloseFile(oneshot::channel().0)).is_err() {
+                        break;
+                    }
+                }
+            });
             // Moved in, so that whoever still asks is let go.
             scope.spawn(move || done.send(refuse_until(&asked, Instant::now() + Duration::from_millis(50))));
             let answer = is_done.recv_timeout(Duration::from_secs(30));

@@ -15,7 +15,8 @@ pub(crate) const APPLICATION_ID: i64 = 0x494e_444c;
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHED_STATEMENTS: usize = 64;
 
-const OPEN_TABLES: &str = "
+/// What every file has, whatever its state.
+const SHARED_TABLES: &str = "
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -29,6 +30,16 @@ CREATE TABLE head (
     batch     TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE stream (
+    stream            BLOB PRIMARY KEY NOT NULL,
+    service           TEXT NOT NULL,
+    next_sequence     INTEGER NOT NULL,
+    next_stream_index INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What the records of an open or closed file are in, and its unfinished work.
+const OPEN_TABLES: &str = "
 CREATE TABLE record (
     leaf_index INTEGER PRIMARY KEY,
     entry      BLOB NOT NULL,
@@ -36,13 +47,6 @@ CREATE TABLE record (
     salt       BLOB NOT NULL,
     body       BLOB NOT NULL
 ) STRICT;
-
-CREATE TABLE stream (
-    stream            BLOB PRIMARY KEY NOT NULL,
-    service           TEXT NOT NULL,
-    next_sequence     INTEGER NOT NULL,
-    next_stream_index INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pending (
     intent      BLOB PRIMARY KEY NOT NULL,
@@ -64,26 +68,6 @@ CREATE TABLE orphan_outcome (
 
 /// What a sealed file has in place of the rows of an open one.
 const SEALED_TABLES: &str = "
-CREATE TABLE meta (
-    key   TEXT PRIMARY KEY NOT NULL,
-    value TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE head (
-    id        INTEGER PRIMARY KEY CHECK (id = 1),
-    tree_size INTEGER NOT NULL,
-    root_hash BLOB NOT NULL,
-    frontier  BLOB NOT NULL,
-    batch     TEXT NOT NULL
-) STRICT;
-
-CREATE TABLE stream (
-    stream            BLOB PRIMARY KEY NOT NULL,
-    service           TEXT NOT NULL,
-    next_sequence     INTEGER NOT NULL,
-    next_stream_index INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE block (
     first_index INTEGER PRIMARY KEY,
     count       INTEGER NOT NULL,
@@ -177,16 +161,16 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
 pub(super) fn write_tables(transaction: &Transaction<'_>, state: FileState, meta: &Meta) -> Result<(), TrailError> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
-    transaction.execute_batch(tables(state))?;
-    transaction.execute_batch(INDEX_TABLES)?;
+    create_tables(transaction, state)?;
     meta.insert(transaction)
 }
 
-const fn tables(state: FileState) -> &'static str {
-    match state {
+fn create_tables(connection: &Connection, state: FileState) -> rusqlite::Result<()> {
+    let own = match state {
         FileState::Open | FileState::Closed => OPEN_TABLES,
         FileState::Sealed => SEALED_TABLES,
-    }
+    };
+    [SHARED_TABLES, own, INDEX_TABLES].into_iter().try_for_each(|tables| connection.execute_batch(tables))
 }
 
 /// Checks that `meta` is that of a file of this trail that begins with this leaf.
@@ -206,8 +190,7 @@ pub(crate) fn check_meta(connection: &Connection, origin: &Origin, first_index: 
 /// - [`TrailError::Changed`]: it has not.
 pub(crate) fn check_schema(connection: &Connection, state: FileState) -> Result<(), TrailError> {
     let created = Connection::open_in_memory()?;
-    created.execute_batch(tables(state))?;
-    created.execute_batch(INDEX_TABLES)?;
+    create_tables(&created, state)?;
     if read_schema(connection)? != read_schema(&created)? {
         return Err(TrailError::Changed { place: "schema" });
     }
