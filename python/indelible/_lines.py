@@ -191,4 +191,4 @@ def _note(where: str, fault: Exception) -> None:
     if native is not None and isinstance(fault, native.Refused):
         # The journal has counted it. What was logged has happened; there is nothing to refuse.
         return
-    _runtime.runtime().fault(where, fault)
+    _runtime.runtime().missed(where, fault)

@@ -34,6 +34,9 @@ LEVELS = ("none", "metadata", "request", "request_response")
 MASKED_NAMES_MAX = 4096
 """For how many groups of names it is remembered which of them are masked."""
 
+PLACES_MAX = 1024
+"""How many places the log is spared at a time; with more, some may be told of twice."""
+
 LOG_INTERVAL_S = 60.0
 """How long the log is spared a second line about the same place: a fault of ours, or events that are lost."""
 
@@ -204,6 +207,13 @@ class Runtime:
             logger.error(told, where, self._traceback(error))
         self._tell(error, where)
 
+    def missed(self, where: str, error: BaseException) -> None:
+        """Takes note of a fault that cost an event. What the journal refused it has counted itself."""
+        native = self.native()
+        if native is None or not isinstance(error, native.Refused):
+            self.lose()
+        self.fault(where, error)
+
     def note_loss(self, cause: str | None) -> None:
         """Says in the log, at most once a minute, that the journal does not take events; it counts them itself."""
         recorder = self._recorder
@@ -303,6 +313,8 @@ class Runtime:
         now = self._clock()
         if now - self._logged_at.get(where, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
             return False
+        if len(self._logged_at) >= PLACES_MAX:
+            self._logged_at.clear()
         self._logged_at[where] = now
         return True
 

@@ -70,13 +70,21 @@ def connect() -> None:
 
 def _guarded(receiver: Callable[..., None]) -> Callable[..., None]:
     """Keeps our faults, a refusal included, away from Celery: the work that an event tells of is done already."""
+    return _inside(receiver, lambda where, error: _runtime.runtime().fault(where, error))
 
+
+def _telling(receiver: Callable[..., None]) -> Callable[..., None]:
+    """The same for a receiver that records an event, which a fault in it has cost."""
+    return _inside(receiver, lambda where, error: _runtime.runtime().missed(where, error))
+
+
+def _inside(receiver: Callable[..., None], note: Callable[[str, Exception], None]) -> Callable[..., None]:
     @functools.wraps(receiver)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             receiver(*args, **kwargs)
         except Exception as error:
-            _runtime.runtime().fault(f"the Celery signal {receiver.__name__.strip('_')}", error)
+            note(f"the Celery signal {receiver.__name__.strip('_')}", error)
 
     return guarded
 
@@ -116,7 +124,7 @@ def _begin(task_id: Any = None, task: Any = None, **_: Any) -> None:
     _attempt.set(_Attempt(task_id, task.request, task.name, _attempt.get()))
 
 
-@_guarded
+@_telling
 def _end(task_id: Any = None, task: Any = None, retval: Any = None, state: Any = None, **_: Any) -> None:
     attempt = _attempt.get()
     if attempt is None or attempt.task_id != task_id:
@@ -135,7 +143,7 @@ def _end(task_id: Any = None, task: Any = None, retval: Any = None, state: Any =
         attempt.work.end()
 
 
-@_guarded
+@_telling
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> None:
     """Receives failures; those of an attempt in this process are told at its end, here those whose process was killed."""
     attempt = _attempt.get()
@@ -144,20 +152,20 @@ def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_:
     _tell_elsewhere("task.run", "failure", _message(task_id, sender.request), task_id, sender.name, error=exception)
 
 
-@_guarded
+@_telling
 def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
     meta = {"terminated": bool(terminated), "expired": bool(expired)}
     _tell_elsewhere("task.revoke", "aborted", request, request.id, sender.name, meta)
 
 
-@_guarded
+@_telling
 def _rejected(message: Any = None, exc: Any = None, **_: Any) -> None:
     """Receives messages that no worker can read."""
     headers = _headers(message)
     _tell_elsewhere("task.reject", "failure", headers, headers.get("id"), headers.get("task"), error=exc)
 
 
-@_guarded
+@_telling
 def _unknown(message: Any = None, name: Any = None, id: Any = None, **_: Any) -> None:
     """Receives messages for tasks that this worker does not have."""
     _tell_elsewhere("task.reject", "failure", _headers(message), id, name, error=("NotRegistered", str(name)))

@@ -68,7 +68,7 @@ def work(message: str | None, *, name: str, id: str, meta: Mapping[str, Any] | N
             tell("task.run", outcome, id, name, members, error=error_parts(error), published_ms=published_ms, began_at_us=began_at_us)
         except Exception as fault:
             # The work is done: there is nothing left to refuse, and nobody to tell but ourselves.
-            _runtime.runtime().fault("messages.work()", fault)
+            _runtime.runtime().missed("messages.work()", fault)
         finally:
             begun.end()
 

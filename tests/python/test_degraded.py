@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from django.test import Client, RequestFactory
 import indelible
 from indelible import _agent, _runtime
 from indelible.django import apps, conf
+from indelible.logging import EventHandler
 from trails import Trail
 
 pytestmark = pytest.mark.usefixtures("database")
 
 ROUNDS = 3
+LINE = logging.LogRecord("ward", logging.ERROR, __file__, 1, "a line", (), None)
 
 
 @pytest.fixture
@@ -57,6 +60,27 @@ def test_without_the_native_module_the_site_serves_and_says_so_once(
     assert "the native module cannot be imported" in said
     assert indelible.health()["ok"] is False
     assert indelible.health()["unrecorded"] > 0
+
+
+def test_an_event_that_a_fault_of_ours_cost_is_counted(degrading: Any, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    User.objects.create_user("ana", password="right-password")
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    asked: list[tuple[str, Callable[[], Any]]] = [
+        ("indelible.django._network.client_ip", lambda: Client().get("/user/")),
+        ("indelible.django._auth._user_resource", lambda: Client().login(username="ana", password="right-password")),
+        ("indelible.django._auth._normalised", lambda: Client().login(username="ana", password="x")),
+        ("indelible._context.known_facts", lambda: EventHandler().handle(LINE)),
+    ]
+    for place, do in asked:
+        before = indelible.health()
+        with monkeypatch.context() as patched:
+            patched.setattr(place, fail)
+            do()
+        after = indelible.health()
+        assert (after["unrecorded"] - before["unrecorded"], after["faults"] - before["faults"]) == (1, 1), place
 
 
 def test_without_a_disk_the_site_serves_and_says_so_once(

@@ -31,7 +31,7 @@ def record_login(user: Any, *, auth: str | None = None, request: Any = None, met
         ...         record_login(self.user, auth="jwt", request=self.context["request"])
         ...         return tokens
     """
-    with Guard("record_login"):
+    with Guard("record_login", event=True):
         request = _original(request)
         facts = _facts_of_user(request, user)
         if auth is not None:
@@ -41,7 +41,7 @@ def record_login(user: Any, *, auth: str | None = None, request: Any = None, met
 
 def record_logout(user: Any, *, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
     """Records that a user logged out by other means than Django's ``logout()``: a token was revoked."""
-    with Guard("record_logout"):
+    with Guard("record_logout", event=True):
         request = _original(request)
         _record("auth.logout", "success", request, _facts_of_user(request, user), user=user, meta=meta)
 
@@ -76,10 +76,8 @@ def disconnect() -> None:
 
 def _logged_in(sender: Any, request: Any = None, user: Any = None, **_: Any) -> None:
     # Django sends the signal after it has given the session a new key, so the hash is the one of all later events.
-    try:
+    with Guard("user_logged_in", event=True):
         _record("auth.login", "success", request, _facts_of_user(request, user), user=user)
-    except Exception as error:
-        _runtime.runtime().fault("user_logged_in", error)
 
 
 def _login_failed(sender: Any, credentials: Mapping[str, Any] | None = None, request: Any = None, **_: Any) -> None:
@@ -91,7 +89,7 @@ def _locked_out(sender: Any, request: Any = None, username: str | None = None, *
 
 
 def _record_attempt(action: str, username: str | None, request: Any, meta: Mapping[str, Any] | None) -> None:
-    with Guard(action):
+    with Guard(action, event=True):
         scope = _scope.current.get()
         facts = scope.facts(resolve=True) if scope is not None else Facts(actor=_actor.ANONYMOUS)
         named = {} if username is None else {"username": _normalised(username)}
@@ -102,13 +100,11 @@ def _logged_out(sender: Any, request: Any = None, user: Any = None, **_: Any) ->
     if user is None:
         # Nobody was logged in.
         return
-    try:
+    with Guard("user_logged_out", event=True):
         facts = _facts_of_user(request, user)
         if (scope := _scope.current.get()) is not None:
             scope.departed = facts
         _record("auth.logout", "success", request, facts, user=user)
-    except Exception as error:
-        _runtime.runtime().fault("user_logged_out", error)
 
 
 def _facts_of_user(request: Any, user: Any) -> Facts:

@@ -20,13 +20,15 @@ class RecordingRefused(DatabaseError, IndelibleError):
 class Guard:
     """Keeps a fault of ours inside the block: it is logged at most once a minute, and the application goes on.
 
-    A refusal passes, and so does what is not an ``Exception``.
+    ``event``: the block records an event and nothing else, so that a fault in it has cost one. A refusal passes, and so does what is not
+    an ``Exception``.
     """
 
-    __slots__ = ("where",)
+    __slots__ = ("event", "where")
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, event: bool = False) -> None:
         self.where = where
+        self.event = event
 
     def __enter__(self) -> None:
         return None
@@ -34,5 +36,6 @@ class Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
         if not isinstance(error, Exception) or isinstance(error, RecordingRefused):
             return False
-        _runtime.runtime().fault(self.where, error)
+        runtime = _runtime.runtime()
+        (runtime.missed if self.event else runtime.fault)(self.where, error)
         return True

@@ -148,7 +148,7 @@ class _Visit:
             else:
                 self._record(response, "success" if status < 400 else _outcome(status), resolve=self._wants_actor())
         except Exception as error:
-            _runtime.runtime().fault("AuditMiddleware", error)
+            _runtime.runtime().missed("AuditMiddleware", error)
 
     def _capture_of(self, response: Any) -> _native.Body | None:
         if not self._middleware.levels.asks_for_bodies or self._level(response.status_code) != "request_response":
@@ -171,7 +171,7 @@ class _Visit:
                 self._ask_site(None)
             self._record_failure(None, error)
         except Exception as fault:
-            _runtime.runtime().fault("AuditMiddleware", fault)
+            _runtime.runtime().missed("AuditMiddleware", fault)
 
     async def resolve_in_thread(self) -> None:
         """Resolves the user where that is wanted and takes a query, which an event loop must not make."""
@@ -203,7 +203,7 @@ class _Visit:
             else:
                 self._record(response, "aborted", resolve=False, ending=ending)
         except Exception as fault:
-            _runtime.runtime().fault("AuditMiddleware", fault)
+            _runtime.runtime().missed("AuditMiddleware", fault)
 
     def _record_failure(self, response: Any, error: BaseException, ending: _streaming.Ending | None = None) -> None:
         self.scope.error = error_with_place(error)

@@ -143,7 +143,7 @@ class _Connection:
         try:
             self._record(levels)
         except Exception as fault:
-            _runtime.runtime().fault("AuditWebsocketMiddleware", fault)
+            _runtime.runtime().missed("AuditWebsocketMiddleware", fault)
 
     def _record(self, levels: Levels) -> None:
         request, runtime = self.request, _runtime.runtime()
