@@ -1,12 +1,39 @@
 //! Time and identifiers, taken from the system.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indelible_core::{EventId, IntentId, StreamId, Timestamp};
 
 const POOL_BYTES: usize = 640;
 const DRAW_BYTES: usize = 10;
+
+/// The time as the journal asks for it, so that a test can turn it.
+pub(crate) trait Clock: Send + Sync {
+    /// The current time, which may be turned back.
+    fn now(&self) -> Timestamp;
+    /// A time that only goes forward, for deadlines.
+    fn instant(&self) -> Instant;
+    /// Lets time pass.
+    fn sleep(&self, time: Duration);
+}
+
+/// The operating system's clock.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
 
 /// The current time.
 pub(crate) fn now() -> Timestamp {

@@ -23,6 +23,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+#[macro_use]
+mod failpoint;
+
 mod capture;
 mod clock;
 mod config;

@@ -37,14 +37,18 @@ pub(crate) fn once(folder: &Path, id: EventId, record: impl FnOnce() -> Recorded
         bucket.copy_within(ID_BYTES.., 0);
         bucket[BUCKET_BYTES - ID_BYTES..].copy_from_slice(id.as_bytes());
         // Without it the event may be recorded again, under the same identifier.
+        failpoint!("told.before_write");
         let _ = file.write_all_at(&bucket, place(id));
+        failpoint!("told.after_write");
     }
     Some(recorded)
 }
 
 /// Opens the file, alone: the lock ends with the file. A file of its own for each call, so that threads and forked children exclude each other too.
 fn open_locked(folder: &Path) -> io::Result<File> {
+    failpoint!("told.before_open");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("told"))?;
+    failpoint!("told.after_open");
     let deadline = Instant::now() + PATIENCE;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -10,7 +10,6 @@ mod stream;
 mod tests;
 mod writer;
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use indelible_core::{Frame, StreamId};
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Durability, Limits};
 use crate::error::Error;
-use files::{Files, SystemFiles};
+use files::{Files, OpenFile, SystemFiles};
 use group::GroupSync;
 use stream::Stream;
 use writer::Writer;
@@ -46,6 +46,19 @@ pub(crate) struct Settings {
     pub(crate) service: String,
     pub(crate) durability: Durability,
     pub(crate) limits: Limits,
+}
+
+/// Everything that the journal takes from the operating system.
+#[derive(Clone)]
+struct System {
+    files: Arc<dyn Files>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self { files: Arc::new(SystemFiles), clock: Arc::new(SystemClock) }
+    }
 }
 
 /// What happened to the journal until now.
@@ -76,35 +89,35 @@ struct Failures {
 pub(crate) struct Journal {
     settings: Settings,
     service_folder: PathBuf,
-    files: Arc<dyn Files>,
+    system: System,
     writer: Mutex<Writer>,
     group: GroupSync,
     failures: Mutex<Failures>,
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Arc<dyn OpenFile>>>,
 }
 
 impl Journal {
     /// Makes the service's folder; the stream is made by the first frame.
     pub(crate) fn open(settings: Settings) -> Result<Self, Error> {
-        Self::open_with(settings, Arc::new(SystemFiles))
+        Self::open_with(settings, System::default())
     }
 
-    fn open_with(settings: Settings, files: Arc<dyn Files>) -> Result<Self, Error> {
-        let service_folder = stream::create_service_folder(&settings.data_dir, &settings.service)?;
-        network::refuse(&settings.data_dir)?;
-        Ok(Self::unopened(settings, service_folder, files))
+    fn open_with(settings: Settings, system: System) -> Result<Self, Error> {
+        let service_folder = stream::create_service_folder(&settings.data_dir, &settings.service, &*system.files)?;
+        network::refuse(&settings.data_dir, &*system.files)?;
+        Ok(Self::unopened(settings, service_folder, system))
     }
 
     /// A journal that nothing is appended to, for a process whose events are captured. Makes no folder.
     pub(crate) fn nowhere(settings: Settings) -> Self {
-        Self::unopened(settings, PathBuf::new(), Arc::new(SystemFiles))
+        Self::unopened(settings, PathBuf::new(), System::default())
     }
 
-    fn unopened(settings: Settings, service_folder: PathBuf, files: Arc<dyn Files>) -> Self {
+    fn unopened(settings: Settings, service_folder: PathBuf, system: System) -> Self {
         Self {
             settings,
             service_folder,
-            files,
+            system,
             writer: Mutex::new(Writer::new()),
             group: GroupSync::default(),
             failures: Mutex::new(Failures::default()),
@@ -120,6 +133,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Sync`] and [`Error::SyncTimeout`]: the frame is in the journal and not known to be on disk. Any other: it is not there.
     pub(crate) fn append(&self, frame: &Frame<'_>, synced: bool, patience: Duration, insistent: bool) -> Result<Position, Error> {
+        before_boundary(frame);
         let (position, must_sync) = self.write(frame, patience, insistent).inspect_err(|error| self.failed(error))?;
         if self.settings.durability == Durability::Synced && (synced || must_sync) {
             let patience = patience.max(SYNC_PATIENCE_MIN);
@@ -127,6 +141,7 @@ impl Journal {
             synced.inspect_err(|error| self.failed(error))?;
         }
         self.recovered();
+        after_boundary(frame);
         Ok(position)
     }
 
@@ -135,10 +150,11 @@ impl Journal {
             return Err(Error::Degraded);
         }
         let patience = if insistent || !self.is_degraded() { patience } else { Duration::ZERO };
-        let deadline = Instant::now() + patience;
+        let clock = &*self.system.clock;
+        let deadline = clock.instant() + patience;
         loop {
             match self.try_write(frame) {
-                Err(_) if Instant::now() + RETRY_EVERY < deadline => std::thread::sleep(RETRY_EVERY),
+                Err(_) if clock.instant() + RETRY_EVERY < deadline => clock.sleep(RETRY_EVERY),
                 result => return result,
             }
         }
@@ -147,7 +163,7 @@ impl Journal {
     fn try_write(&self, frame: &Frame<'_>) -> Result<(Position, bool), Error> {
         let mut writer = self.writer()?;
         let stream = self.ensure_stream(&mut writer)?;
-        let sequence = writer.append(frame, &self.settings, &*self.files)?;
+        let sequence = writer.append(frame, &self.settings, &self.system)?;
         Ok((Position { stream, sequence }, writer.must_sync()))
     }
 
@@ -159,10 +175,7 @@ impl Journal {
         if let Some(stream) = writer.stream() {
             return Ok(stream);
         }
-        let (stream, lock) = Stream::create(&self.service_folder)?;
-        if self.settings.durability == Durability::Synced {
-            self.files.sync_folder(&self.service_folder).map_err(Error::Sync)?;
-        }
+        let (stream, lock) = Stream::create(&self.service_folder, self.settings.durability, &self.system)?;
         let id = stream.id;
         *self.lock.lock().map_err(|_| Error::Poisoned)? = Some(lock);
         writer.set_stream(stream);
@@ -173,14 +186,14 @@ impl Journal {
     fn sync(&self) -> Result<u64, Error> {
         let mut failure = None;
         for _ in 0..2 {
-            let work = self.writer()?.sync_work(&self.settings, &*self.files).map_err(Error::unsynced)?;
+            let work = self.writer()?.sync_work(&self.settings, &self.system).map_err(Error::unsynced)?;
             match work.sync() {
                 Ok(()) => {
                     self.writer()?.synced(&work);
                     return Ok(work.sequence);
                 }
                 Err(error) => {
-                    self.writer()?.poison();
+                    self.writer()?.poison(&self.system);
                     failure = Some(error);
                 }
             }
@@ -190,11 +203,17 @@ impl Journal {
 
     /// Counts an event that was given up.
     pub(crate) fn count_loss(&self) {
+        self.count_losses(1);
+    }
+
+    /// Counts events that were given up, here or before they came here. Nothing is written: the next frame that can be is preceded by a
+    /// LOSS frame with the sum.
+    pub(crate) fn count_losses(&self, count: u64) {
         if let Ok(mut writer) = self.writer.lock() {
-            writer.count_loss();
+            writer.count_losses(count, self.system.clock.now());
         }
         if let Ok(mut failures) = self.failures.lock() {
-            failures.lost += 1;
+            failures.lost += count;
         }
     }
 
@@ -203,7 +222,7 @@ impl Journal {
     }
 
     fn is_waiting_after_failure(&self) -> bool {
-        self.failures.lock().is_ok_and(|failures| failures.degraded_until.is_some_and(|until| Instant::now() < until))
+        self.failures.lock().is_ok_and(|failures| failures.degraded_until.is_some_and(|until| self.system.clock.instant() < until))
     }
 
     fn failed(&self, error: &Error) {
@@ -212,7 +231,7 @@ impl Journal {
             return;
         }
         if let Ok(mut failures) = self.failures.lock() {
-            failures.degraded_until = Some(Instant::now() + DEGRADED_FOR);
+            failures.degraded_until = Some(self.system.clock.instant() + DEGRADED_FOR);
             failures.last_error = Some(error.to_string());
         }
     }
@@ -254,9 +273,28 @@ impl Journal {
         if writer.stream().is_none() {
             return Ok(());
         }
-        let closed = writer.append(&Frame::Close, &self.settings, &*self.files);
+        failpoint!("close.before");
+        let closed = writer.append(&Frame::Close, &self.settings, &self.system);
+        failpoint!("close.after");
         *writer = Writer::new();
         drop(self.lock.lock().map_err(|_| Error::Poisoned)?.take());
         closed.map(|_| ())
+    }
+}
+
+/// What a COMMIT stands between: INTENT before it and OUTCOME after it.
+fn before_boundary(frame: &Frame<'_>) {
+    match frame {
+        Frame::Intent { .. } => failpoint!("intent.before"),
+        Frame::Outcome { .. } => failpoint!("outcome.before"),
+        _ => {}
+    }
+}
+
+fn after_boundary(frame: &Frame<'_>) {
+    match frame {
+        Frame::Intent { .. } => failpoint!("intent.after"),
+        Frame::Outcome { .. } => failpoint!("outcome.after"),
+        _ => {}
     }
 }

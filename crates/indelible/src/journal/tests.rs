@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use indelible_core::{EventId, Frame, Item, SEGMENT_HEADER_BYTES, SegmentHeader, Timestamp, read_frame};
 
-use super::files::{Files, Segment, SystemFiles};
-use super::{Journal, Settings};
+use super::files::{Files, OpenFile, SystemFiles};
+use super::{Journal, Settings, System};
+use crate::clock::SystemClock;
 use crate::config::{Durability, Limits};
 use crate::error::Error;
 
@@ -30,28 +31,63 @@ struct Faults {
     disk_full: AtomicBool,
     failing_syncs: AtomicUsize,
     syncs: AtomicUsize,
+    failing_folder_syncs: AtomicUsize,
+    /// Nothing can be removed.
+    stuck: AtomicBool,
 }
 
 struct FaultyFiles(Arc<Faults>);
 
 struct FaultySegment {
-    file: Arc<dyn Segment>,
+    file: Arc<dyn OpenFile>,
     faults: Arc<Faults>,
     sync_failed: AtomicBool,
 }
 
 impl Files for FaultyFiles {
-    fn create(&self, path: &Path, mode: u32, born_in: Option<&Path>) -> io::Result<Arc<dyn Segment>> {
-        let file = SystemFiles.create(path, mode, born_in)?;
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn OpenFile>> {
+        let file = SystemFiles.create(path, mode)?;
         Ok(Arc::new(FaultySegment { file, faults: Arc::clone(&self.0), sync_failed: AtomicBool::new(false) }))
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if path.extension().is_none() && self.0.failing_folder_syncs.load(SeqCst) > 0 {
+            self.0.failing_folder_syncs.fetch_sub(1, SeqCst);
+            return Err(io::Error::from_raw_os_error(5));
+        }
         SystemFiles.sync_folder(path)
+    }
+
+    fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        SystemFiles.create_folder(path, mode)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemFiles.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if self.0.stuck.load(SeqCst) { Err(io::Error::from_raw_os_error(5)) } else { SystemFiles.remove(path) }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove_folder(path)
+    }
+
+    fn folder_mode(&self, path: &Path) -> io::Result<u32> {
+        SystemFiles.folder_mode(path)
+    }
+
+    fn bytes_in(&self, folder: &Path) -> u64 {
+        SystemFiles.bytes_in(folder)
+    }
+
+    fn magic(&self, path: &Path) -> io::Result<u32> {
+        SystemFiles.magic(path)
     }
 }
 
-impl Segment for FaultySegment {
+impl OpenFile for FaultySegment {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.faults.disk_full.load(SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -82,6 +118,10 @@ impl Segment for FaultySegment {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+
+    fn lock(&self) -> io::Result<()> {
+        self.file.lock()
+    }
 }
 
 struct Setup {
@@ -94,7 +134,8 @@ fn setup(durability: Durability) -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let settings = Settings { data_dir: folder.path().to_owned(), service: "clinic".to_owned(), durability, limits: Limits::default() };
-    let journal = Journal::open_with(settings, Arc::new(FaultyFiles(Arc::clone(&faults)))).unwrap();
+    let journal =
+        Journal::open_with(settings, System { files: Arc::new(FaultyFiles(Arc::clone(&faults))), clock: Arc::new(SystemClock) }).unwrap();
     Setup { folder, faults, journal }
 }
 
@@ -113,7 +154,7 @@ impl Setup {
         paths.sort();
         let frames = |path| {
             let bytes = fs::read(path).unwrap();
-            let header = SegmentHeader::decode(&bytes).unwrap();
+            let Ok(header) = SegmentHeader::decode(&bytes) else { return Vec::new() };
             let mut rest = &bytes[SEGMENT_HEADER_BYTES..];
             let mut frames = Vec::new();
             while let Ok((raw, consumed)) = read_frame(header.stream, rest) {
@@ -200,6 +241,48 @@ fn an_event_whose_sync_fails_is_written_once() {
     assert_eq!(setup.append(b"two").unwrap_or(2), 2);
     let sequences: std::collections::BTreeMap<_, _> = setup.segments().concat().into_iter().collect();
     assert!(sequences.values().filter(|body| *body == "one").count() == 1, "{sequences:?}");
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_stands_in_the_way_of_no_other() {
+    for stuck in [false, true] {
+        let setup = setup(Durability::Synced);
+        setup.faults.stuck.store(stuck, SeqCst);
+        setup.append(b"one").unwrap();
+        setup.faults.failing_syncs.store(1, SeqCst);
+        setup.faults.failing_folder_syncs.store(1, SeqCst);
+        assert!(setup.append(b"two").is_err(), "the sync failed, and the folder of the next segment could not be synced");
+        setup.faults.disk_full.store(true, SeqCst);
+        let item = Item { event: EventId::from_bytes([1; 16]), recorded_at: Timestamp::from_micros(0), body: b"three" };
+        assert!(setup.journal.append(&Frame::Event(item), true, Duration::ZERO, true).is_err(), "no header could be written");
+        setup.faults.disk_full.store(false, SeqCst);
+        setup.journal.append(&Frame::Event(item), true, Duration::ZERO, true).unwrap();
+        let frames = setup.segments().pop().unwrap();
+        assert_eq!(frames, [frame(2, "two"), frame(3, "three")], "{stuck}");
+        assert_eq!(setup.segments().len(), if stuck { 4 } else { 2 }, "what could not be removed is left alone");
+    }
+}
+
+#[test]
+fn a_stream_whose_name_could_not_be_synced_is_not_used_and_leaves_nothing() {
+    let setup = setup(Durability::Synced);
+    setup.faults.failing_folder_syncs.store(1, SeqCst);
+    assert!(matches!(setup.append(b"one"), Err(Error::Path { .. })), "the frame is not in the journal, and nothing else is said");
+    assert_eq!(fs::read_dir(setup.folder.path().join("journal/clinic")).unwrap().count(), 0);
+    let item = Item { event: EventId::from_bytes([1; 16]), recorded_at: Timestamp::from_micros(0), body: b"one" };
+    setup.journal.append(&Frame::Event(item), true, Duration::ZERO, true).unwrap();
+    assert_eq!(setup.segments(), [vec![frame(1, "one")]]);
+}
+
+#[test]
+fn losses_that_are_counted_together_are_told_together() {
+    let setup = setup(Durability::Buffered);
+    setup.journal.count_losses(0);
+    setup.append(b"one").unwrap();
+    setup.journal.count_losses(3);
+    setup.journal.count_loss();
+    setup.append(b"two").unwrap();
+    assert_eq!(setup.segments(), [vec![frame(1, "one"), frame(2, "lost 4"), frame(3, "two")]]);
 }
 
 #[test]

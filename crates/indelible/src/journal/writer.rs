@@ -1,16 +1,13 @@
 //! Appending frames to the newest segment of this process's stream.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use indelible_core::{Frame, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, Timestamp, encode_frame};
 
-use super::Settings;
-use super::files::{Files, Segment};
-use super::stream::Stream;
-use crate::clock;
+use super::files::OpenFile;
+use super::stream::{Stream, undo_file};
+use super::{Settings, System};
 use crate::config::Durability;
 use crate::error::Error;
 
@@ -19,7 +16,7 @@ const UNSYNCED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The segment that frames are appended to.
 struct OpenSegment {
-    file: Arc<dyn Segment>,
+    file: Arc<dyn OpenFile>,
     bytes: u64,
 }
 
@@ -39,14 +36,19 @@ struct Loss {
 
 /// What a sync has to force to disk, and up to which sequence that goes.
 pub(super) struct SyncWork {
-    pub(super) segments: Vec<Arc<dyn Segment>>,
+    pub(super) segments: Vec<Arc<dyn OpenFile>>,
     pub(super) sequence: u64,
 }
 
 impl SyncWork {
     /// Forces the segments to disk. The writer is free meanwhile, so that the next group can gather.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.segments.iter().try_for_each(|segment| segment.sync())
+        self.segments.iter().try_for_each(|segment| {
+            failpoint!("sync.before");
+            let synced = segment.sync();
+            failpoint!("sync.after");
+            synced
+        })
     }
 }
 
@@ -64,7 +66,7 @@ pub(super) struct Writer {
     /// Whether a sync failed since `unsynced` was last written: then the next segment begins with it.
     poisoned: bool,
     /// Closed segments with frames that have not been synced.
-    dirty: Vec<Arc<dyn Segment>>,
+    dirty: Vec<Arc<dyn OpenFile>>,
     loss: Option<Loss>,
 }
 
@@ -101,31 +103,33 @@ impl Writer {
         self.closed_bytes + self.segment.as_ref().map_or(0, |segment| segment.bytes)
     }
 
-    /// Counts one event that could not be recorded; it becomes a LOSS frame before the next one that can.
-    pub(super) fn count_loss(&mut self) {
-        let at = clock::now();
+    /// Counts events that could not be recorded; they become a LOSS frame before the next one that can.
+    pub(super) fn count_losses(&mut self, count: u64, at: Timestamp) {
+        if count == 0 {
+            return;
+        }
         let loss = self.loss.get_or_insert(Loss { count: 0, first_at: at, last_at: at });
-        loss.count += 1;
+        loss.count = loss.count.saturating_add(count);
         loss.last_at = at;
     }
 
     /// Appends one frame and returns its sequence. On an error nothing was appended and the sequence is used again.
-    pub(super) fn append(&mut self, frame: &Frame<'_>, settings: &Settings, files: &dyn Files) -> Result<u64, Error> {
+    pub(super) fn append(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
         if let Some(loss) = self.loss {
             let frame = Frame::Loss { count: loss.count, first_at: loss.first_at, last_at: loss.last_at };
-            self.append_frame(&frame, settings, files)?;
+            self.append_frame(&frame, settings, system)?;
             self.loss = None;
         }
-        self.append_frame(frame, settings, files)
+        self.append_frame(frame, settings, system)
     }
 
-    fn append_frame(&mut self, frame: &Frame<'_>, settings: &Settings, files: &dyn Files) -> Result<u64, Error> {
+    fn append_frame(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
         let sequence = self.next_sequence;
         let stream = self.stream_id();
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         encode_frame(stream, sequence, frame, &mut bytes);
-        let result = self.refuse_when_unsynced(bytes.len()).and_then(|()| self.write(&bytes, settings, files));
+        let result = self.refuse_when_unsynced(bytes.len()).and_then(|()| self.write(&bytes, settings, system));
         if result.is_ok() {
             self.next_sequence += 1;
             if settings.durability == Durability::Synced {
@@ -142,7 +146,7 @@ impl Writer {
         if self.unsynced.is_empty() || self.unsynced_bytes + frame_bytes <= 2 * UNSYNCED_BYTES_MAX {
             return Ok(());
         }
-        Err(Error::Sync(io::Error::other(format!("{} bytes wait for a sync", self.unsynced_bytes))))
+        Err(Error::Write(io::Error::other(format!("{} bytes wait for a sync", self.unsynced_bytes))))
     }
 
     fn stream_id(&self) -> StreamId {
@@ -150,15 +154,18 @@ impl Writer {
     }
 
     /// Writes one frame by one `write(2)`, in a new segment when the open one is full or did not take it whole.
-    fn write(&mut self, frame: &[u8], settings: &Settings, files: &dyn Files) -> Result<(), Error> {
+    fn write(&mut self, frame: &[u8], settings: &Settings, system: &System) -> Result<(), Error> {
         if self.segment.as_ref().is_some_and(|segment| segment.bytes >= settings.limits.segment_bytes) {
             self.close_segment(settings);
         }
-        self.refuse_when_full(frame.len(), settings)?;
+        self.refuse_when_full(frame.len(), settings, system)?;
         let mut last_error = None;
         for _ in 0..2 {
-            let segment = self.open_segment(settings, files)?;
-            match segment.file.write(frame) {
+            let segment = self.open_segment(settings, system)?;
+            failpoint!("frame.before_write");
+            let written = segment.file.write(frame);
+            failpoint!("frame.after_write");
+            match written {
                 Ok(written) if written == frame.len() => {
                     segment.bytes += frame.len() as u64;
                     return Ok(());
@@ -177,13 +184,13 @@ impl Writer {
         Err(Error::Write(last_error.unwrap_or_else(|| io::ErrorKind::Other.into())))
     }
 
-    fn refuse_when_full(&mut self, frame_bytes: usize, settings: &Settings) -> Result<(), Error> {
+    fn refuse_when_full(&mut self, frame_bytes: usize, settings: &Settings, system: &System) -> Result<(), Error> {
         let limit = settings.limits.journal_bytes;
         if self.bytes() + frame_bytes as u64 <= limit {
             return Ok(());
         }
         // The agent deletes what it has ingested, and tells nobody: look before saying no.
-        let on_disk = self.stream.as_ref().map_or(0, Stream::bytes);
+        let on_disk = self.stream.as_ref().map_or(0, |stream| stream.bytes(&*system.files));
         self.closed_bytes = on_disk.saturating_sub(self.segment.as_ref().map_or(0, |segment| segment.bytes));
         let bytes = self.bytes();
         if bytes + frame_bytes as u64 > limit { Err(Error::Full { bytes, limit }) } else { Ok(()) }
@@ -197,11 +204,11 @@ impl Writer {
         }
     }
 
-    fn open_segment(&mut self, settings: &Settings, files: &dyn Files) -> Result<&mut OpenSegment, Error> {
+    fn open_segment(&mut self, settings: &Settings, system: &System) -> Result<&mut OpenSegment, Error> {
         if self.segment.is_none() {
             let repeated = if self.poisoned { &self.unsynced[..] } else { &[] };
             let first_sequence = repeated.first().map_or(self.next_sequence, |unsynced| unsynced.sequence);
-            let opened = self.create_segment(first_sequence, settings, files)?;
+            let opened = self.create_segment(first_sequence, settings, system)?;
             self.segment = Some(self.repeat_unsynced(opened)?);
             self.poisoned = false;
         }
@@ -212,39 +219,43 @@ impl Writer {
     fn repeat_unsynced(&self, mut segment: OpenSegment) -> Result<OpenSegment, Error> {
         if self.poisoned {
             for unsynced in &self.unsynced {
-                let written = segment.file.write(&unsynced.frame).map_err(Error::Write)?;
-                if written != unsynced.frame.len() {
-                    return Err(Error::Write(io::ErrorKind::WriteZero.into()));
-                }
-                segment.bytes += written as u64;
+                failpoint!("repeat.before_write");
+                write_whole(&*segment.file, &unsynced.frame).map_err(Error::Write)?;
+                failpoint!("repeat.after_write");
+                segment.bytes += unsynced.frame.len() as u64;
             }
         }
         Ok(segment)
     }
 
-    fn create_segment(&mut self, first_sequence: u64, settings: &Settings, files: &dyn Files) -> Result<OpenSegment, Error> {
+    /// Begins the next segment. On an error there is none, or one without frames, whose number is not used again.
+    fn create_segment(&mut self, first_sequence: u64, settings: &Settings, system: &System) -> Result<OpenSegment, Error> {
         let stream = self.stream.as_ref().expect("the journal opens its stream before it appends");
+        let files = &*system.files;
         let number = self.number + 1;
         let path = stream.segment_path(number);
-        let file = files.create(&path, stream.segment_mode, stream.born_in.as_deref()).map_err(Error::path(&path))?;
-        let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: clock::now() }.encode();
-        if let Err(error) = write_header(&*file, &header) {
-            // It holds no frame yet, so nothing is lost with it, and its number stays free for the next try.
-            remove(path);
-            return Err(Error::Write(error));
+        let file = stream.create_segment(&path, files).map_err(Error::path(&path))?;
+        let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: system.clock.now() }.encode();
+        failpoint!("segment.before_header");
+        let mut begun = write_whole(&*file, &header).map_err(Error::Write);
+        failpoint!("segment.after_header");
+        if begun.is_ok() && settings.durability == Durability::Synced {
+            failpoint!("segment.before_sync");
+            begun = files.sync_folder(&stream.folder).map_err(Error::path(&stream.folder));
+            failpoint!("segment.after_sync");
         }
-        if settings.durability == Durability::Synced {
-            files.sync_folder(&stream.folder).map_err(Error::Sync)?;
-        }
-        self.number = number;
-        Ok(OpenSegment { file, bytes: SEGMENT_HEADER_BYTES as u64 })
+        // It holds no frame yet, so nothing is lost with it. Where it cannot be removed its number is taken: the agent reads it as a
+        // segment without frames.
+        let removed = begun.is_err() && undo_file(files, &path).is_ok();
+        self.number = if removed { self.number } else { number };
+        begun.map(|()| OpenSegment { file, bytes: SEGMENT_HEADER_BYTES as u64 })
     }
 
     /// What has to be forced to disk so that every frame written until now is safe. After a failed sync that begins with repeating
     /// what is not safe in a new segment.
-    pub(super) fn sync_work(&mut self, settings: &Settings, files: &dyn Files) -> Result<SyncWork, Error> {
+    pub(super) fn sync_work(&mut self, settings: &Settings, system: &System) -> Result<SyncWork, Error> {
         if self.poisoned {
-            self.open_segment(settings, files)?;
+            self.open_segment(settings, system)?;
         }
         let mut segments = self.dirty.clone();
         segments.extend(self.segment.as_ref().map(|segment| Arc::clone(&segment.file)));
@@ -265,20 +276,15 @@ impl Writer {
     /// Gives up the segments whose sync failed; the next one begins with what they held that is not safe.
     ///
     /// A failed sync is never repeated on the same file: the kernel may have dropped the pages and report success the next time.
-    pub(super) fn poison(&mut self) {
+    pub(super) fn poison(&mut self, system: &System) {
         self.segment = None;
         self.dirty.clear();
-        self.closed_bytes = self.stream.as_ref().map_or(0, Stream::bytes);
+        self.closed_bytes = self.stream.as_ref().map_or(0, |stream| stream.bytes(&*system.files));
         self.poisoned = !self.unsynced.is_empty();
     }
 }
 
-fn write_header(file: &dyn Segment, header: &[u8]) -> io::Result<()> {
-    let written = file.write(header)?;
-    if written == header.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-}
-
-fn remove(path: PathBuf) {
-    // Left behind, it is an incomplete header, which the agent reads as a torn tail without frames.
-    let _ = fs::remove_file(path);
+fn write_whole(file: &dyn OpenFile, bytes: &[u8]) -> io::Result<()> {
+    let written = file.write(bytes)?;
+    if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
