@@ -26,7 +26,7 @@ class Item:
 
 @dataclass
 class Frame:
-    """One frame; ``intent`` and ``result`` only where the kind has them."""
+    """One frame; ``intent``, ``evidence`` and ``result`` only where the kind has them."""
 
     stream: uuid.UUID
     sequence: int
@@ -34,6 +34,7 @@ class Frame:
     items: list[Item]
     intent: uuid.UUID | None = None
     alias: str | None = None
+    evidence: int | None = None
     result: int | None = None
     lost: int | None = None
 
@@ -58,7 +59,7 @@ def events(data_dir: Path, service: str) -> list[dict[str, Any]]:
 
 
 def _committed(intent: Frame, outcome: Frame | None) -> list[dict[str, Any] | None]:
-    if outcome is not None and outcome.result == 2:
+    if outcome is not None and outcome.result in (2, 4):
         return []
     items = outcome.items if outcome is not None and outcome.items else intent.items
     return [item.body for item in items]
@@ -93,7 +94,8 @@ def _frame(stream: uuid.UUID, sequence: int, kind: int, payload: bytes) -> Frame
     alias_length = payload[17]
     alias = payload[18 : 18 + alias_length].decode()
     (count,) = struct.unpack_from("<I", payload, 18 + alias_length)
-    return Frame(stream, sequence, kind, list(_items(payload, 22 + alias_length, count)), intent=intent, alias=alias)
+    items = list(_items(payload, 22 + alias_length, count))
+    return Frame(stream, sequence, kind, items, intent=intent, alias=alias, evidence=payload[16])
 
 
 def _items(payload: bytes, at: int, count: int) -> Iterator[Item]:

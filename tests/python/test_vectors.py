@@ -318,6 +318,15 @@ def items(frame: dict[str, Any]) -> bytes:
     return encoded
 
 
+RESULTS = {
+    ("committed", "ack"): 1,
+    ("rolled_back", "ack"): 2,
+    ("committed", "marker"): 3,
+    ("rolled_back", "marker"): 4,
+    ("committed", "outbox"): 5,
+}
+
+
 def payload(frame: dict[str, Any]) -> tuple[int, bytes]:
     """The kind of a frame and what it carries."""
     if frame["kind"] == "loss":
@@ -328,7 +337,7 @@ def payload(frame: dict[str, Any]) -> tuple[int, bytes]:
         return 1, items(frame)
     intent, count = bytes.fromhex(frame["intent"]), struct.pack("<I", len(frame["items"]))
     if frame["kind"] == "outcome":
-        result = {"committed": 1, "rolled_back": 2}[frame["result"]]
+        result = RESULTS[frame["result"], frame["by"]]
         return 3, intent + bytes([result]) + count + items(frame)
     evidence, alias = {"ack": 0, "marker": 1, "outbox": 2}[frame["evidence"]], frame["alias"].encode()
     return 2, intent + bytes([evidence, len(alias)]) + alias + count + items(frame)

@@ -110,7 +110,7 @@ pub struct Item<'a> {
 pub enum Evidence {
     /// The process says so after COMMIT.
     Ack,
-    /// A row in the same transaction says so.
+    /// A row in the same transaction says so, or a fence in its place that it never was nor can be.
     Marker,
     /// The whole event is in a row of the same transaction.
     Outbox,
@@ -147,6 +147,9 @@ pub enum Frame<'a> {
         intent: IntentId,
         /// What became of it.
         resolution: Resolution,
+        /// What proves that: the process's own word, a row of the same transaction, or the row that carried the events. A rollback
+        /// cannot be proved by an outbox.
+        by: Evidence,
         /// Nothing, or the final body of each event.
         items: Vec<Item<'a>>,
     },
@@ -203,6 +206,7 @@ pub enum FrameError {
 ///
 /// # Panics
 /// When the payload is larger than [`FRAME_PAYLOAD_BYTES_MAX`] or the alias longer than 255 bytes; the recorder's bounds lie below both.
+/// When an OUTCOME says that an outbox proves a rollback: nothing of the kind exists.
 pub fn encode_frame(stream: StreamId, sequence: u64, frame: &Frame<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
@@ -275,12 +279,9 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(alias.as_bytes());
                 push_items(out, items);
             }
-            Self::Outcome { intent, resolution, items } => {
+            Self::Outcome { intent, resolution, by, items } => {
                 out.extend_from_slice(intent.as_bytes());
-                out.push(match resolution {
-                    Resolution::Committed => 1,
-                    Resolution::RolledBack => 2,
-                });
+                out.push(result_byte(*resolution, *by));
                 push_items(out, items);
             }
             Self::Loss { count, first_at, last_at } => {
@@ -316,12 +317,15 @@ impl<'a> Frame<'a> {
             }
             3 => {
                 let intent = reader.array().map(IntentId::from_bytes).ok_or(short)?;
-                let resolution = match reader.u8() {
-                    Some(1) => Resolution::Committed,
-                    Some(2) => Resolution::RolledBack,
+                let (resolution, by) = match reader.u8() {
+                    Some(1) => (Resolution::Committed, Evidence::Ack),
+                    Some(2) => (Resolution::RolledBack, Evidence::Ack),
+                    Some(3) => (Resolution::Committed, Evidence::Marker),
+                    Some(4) => (Resolution::RolledBack, Evidence::Marker),
+                    Some(5) => (Resolution::Committed, Evidence::Outbox),
                     _ => return Err(wrong("unknown result")),
                 };
-                Self::Outcome { intent, resolution, items: reader.items().ok_or(short)? }
+                Self::Outcome { intent, resolution, by, items: reader.items().ok_or(short)? }
             }
             4 => {
                 let loss = (|| Some(Self::Loss { count: reader.u64()?, first_at: reader.timestamp()?, last_at: reader.timestamp()? }))();
@@ -331,6 +335,17 @@ impl<'a> Frame<'a> {
             _ => return Err(wrong("unknown kind")),
         };
         if reader.0.is_empty() { Ok(frame) } else { Err(wrong("bytes are left over")) }
+    }
+}
+
+fn result_byte(resolution: Resolution, by: Evidence) -> u8 {
+    match (resolution, by) {
+        (Resolution::Committed, Evidence::Ack) => 1,
+        (Resolution::RolledBack, Evidence::Ack) => 2,
+        (Resolution::Committed, Evidence::Marker) => 3,
+        (Resolution::RolledBack, Evidence::Marker) => 4,
+        (Resolution::Committed, Evidence::Outbox) => 5,
+        (Resolution::RolledBack, Evidence::Outbox) => panic!("what was rolled back left no row in an outbox"),
     }
 }
 

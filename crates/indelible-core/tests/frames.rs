@@ -9,6 +9,15 @@ use proptest::prelude::*;
 
 const STREAM: StreamId = StreamId::from_bytes([7; 16]);
 
+/// What an OUTCOME can say.
+const RESULTS: [(Resolution, Evidence); 5] = [
+    (Resolution::Committed, Evidence::Ack),
+    (Resolution::RolledBack, Evidence::Ack),
+    (Resolution::Committed, Evidence::Marker),
+    (Resolution::RolledBack, Evidence::Marker),
+    (Resolution::Committed, Evidence::Outbox),
+];
+
 type OwnedItem = ([u8; 16], i64, Vec<u8>);
 
 fn borrowed(items: &[OwnedItem]) -> Vec<Item<'_>> {
@@ -26,8 +35,8 @@ fn encoded(sequence: u64, frame: &Frame<'_>) -> Vec<u8> {
 }
 
 fn outcome(items: &[OwnedItem]) -> Vec<u8> {
-    let frame = Frame::Outcome { intent: IntentId::from_bytes([1; 16]), resolution: Resolution::Committed, items: borrowed(items) };
-    encoded(9, &frame)
+    let intent = IntentId::from_bytes([1; 16]);
+    encoded(9, &Frame::Outcome { intent, resolution: Resolution::Committed, by: Evidence::Ack, items: borrowed(items) })
 }
 
 fn assert_round_trip(sequence: u64, frame: &Frame<'_>) {
@@ -44,8 +53,8 @@ proptest! {
         for evidence in [Evidence::Ack, Evidence::Marker, Evidence::Outbox] {
             assert_round_trip(sequence, &Frame::Intent { intent, evidence, alias: &alias, items: borrowed(&items) });
         }
-        for resolution in [Resolution::Committed, Resolution::RolledBack] {
-            assert_round_trip(sequence, &Frame::Outcome { intent, resolution, items: borrowed(&items) });
+        for (resolution, by) in RESULTS {
+            assert_round_trip(sequence, &Frame::Outcome { intent, resolution, by, items: borrowed(&items) });
         }
         if let Some(&item) = borrowed(&items).first() {
             assert_round_trip(sequence, &Frame::Event(item));
@@ -110,4 +119,15 @@ fn a_segment_of_another_version_says_so() {
     let crc = crc32c::crc32c(&bytes[..60]);
     bytes[60..].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(2)));
+}
+
+#[test]
+fn an_outcome_has_one_byte_for_what_became_of_the_intent_and_what_proves_it() {
+    let payload = |result| [&[1; 16][..], &[result], &[0; 4]].concat();
+    let read = |result| match Frame::parse(3, &payload(result)) {
+        Ok(Frame::Outcome { resolution, by, .. }) => Some((resolution, by)),
+        _ => None,
+    };
+    assert_eq!((1..=5).filter_map(read).collect::<Vec<_>>(), RESULTS);
+    assert_eq!((6..=255).chain([0]).filter_map(read).collect::<Vec<_>>(), [], "an outbox never proves a rollback");
 }

@@ -320,13 +320,33 @@ mod journal {
         vec![
             Frame::Event(item(1, BODY)),
             Frame::Intent { intent: intent(), evidence: Evidence::Ack, alias: "default", items: items.clone() },
-            Frame::Outcome { intent: intent(), resolution: Resolution::Committed, items: vec![item(2, BODY), item(3, "")] },
+            Frame::Outcome {
+                intent: intent(),
+                resolution: Resolution::Committed,
+                by: Evidence::Ack,
+                items: vec![item(2, BODY), item(3, "")],
+            },
             Frame::Intent { intent: intent(), evidence: Evidence::Marker, alias: "réplica", items: items.clone() },
-            Frame::Outcome { intent: intent(), resolution: Resolution::RolledBack, items: Vec::new() },
+            outcome(Resolution::RolledBack, Evidence::Ack),
             Frame::Intent { intent: intent(), evidence: Evidence::Outbox, alias: "", items },
             Frame::Loss { count: 17, first_at: Timestamp::from_micros(-5), last_at: Timestamp::from_micros(1_769_851_900_000_000) },
             Frame::Close,
+            outcome(Resolution::Committed, Evidence::Marker),
+            outcome(Resolution::RolledBack, Evidence::Marker),
+            outcome(Resolution::Committed, Evidence::Outbox),
         ]
+    }
+
+    fn outcome(resolution: Resolution, by: Evidence) -> Frame<'static> {
+        Frame::Outcome { intent: intent(), resolution, by, items: Vec::new() }
+    }
+
+    fn evidence(evidence: Evidence) -> &'static str {
+        match evidence {
+            Evidence::Ack => "ack",
+            Evidence::Marker => "marker",
+            Evidence::Outbox => "outbox",
+        }
     }
 
     fn items(items: &[Item<'_>]) -> Value {
@@ -343,17 +363,18 @@ mod journal {
     fn fields(frame: &Frame<'_>) -> Value {
         match frame {
             Frame::Event(item) => json!({ "kind": "event", "items": items(&[*item]) }),
-            Frame::Intent { intent, evidence, alias, items: held } => json!({
+            Frame::Intent { intent, evidence: asked, alias, items: held } => json!({
                 "kind": "intent",
                 "intent": hexadecimal(intent.as_bytes()),
-                "evidence": match evidence { Evidence::Ack => "ack", Evidence::Marker => "marker", Evidence::Outbox => "outbox" },
+                "evidence": evidence(*asked),
                 "alias": alias,
                 "items": items(held),
             }),
-            Frame::Outcome { intent, resolution, items: held } => json!({
+            Frame::Outcome { intent, resolution, by, items: held } => json!({
                 "kind": "outcome",
                 "intent": hexadecimal(intent.as_bytes()),
                 "result": match resolution { Resolution::Committed => "committed", Resolution::RolledBack => "rolled_back" },
+                "by": evidence(*by),
                 "items": items(held),
             }),
             Frame::Loss { count, first_at, last_at } => {

@@ -154,7 +154,7 @@ impl Intent {
         }
         let told = self.bodies(events.into_iter()).and_then(|bodies| {
             let items = items(&self.stamps[..bodies.len()], &bodies);
-            self.recorder.append_frame(&Frame::Outcome { intent: self.id, resolution, items }, false)
+            self.recorder.append_frame(&Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items }, false)
         });
         drop(told);
     }

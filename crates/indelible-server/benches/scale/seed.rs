@@ -244,7 +244,7 @@ impl Clinic {
         let items = vec![Item { event: stamp.id, recorded_at: stamp.recorded_at, body: self.body.as_bytes() }];
         let stream = &mut self.streams[self.turn];
         stream.append(&Frame::Intent { intent, evidence: Evidence::Ack, alias: "default", items })?;
-        stream.append(&Frame::Outcome { intent, resolution: Resolution::Committed, items: Vec::new() })
+        stream.append(&Frame::Outcome { intent, resolution: Resolution::Committed, by: Evidence::Ack, items: Vec::new() })
     }
 
     fn answer(&mut self, mut event: Event, id: String, method: &str, route: &str, object: &str) -> io::Result<()> {

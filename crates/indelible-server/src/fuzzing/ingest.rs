@@ -243,9 +243,14 @@ impl Site {
         let what = script.small();
         let intent = IntentId::from_bytes([(what & 7) as u8; 16]);
         let resolution = if what & 8 == 0 { Resolution::Committed } else { Resolution::RolledBack };
+        let by = match (what >> 6, resolution) {
+            (2, _) => Evidence::Marker,
+            (3, Resolution::Committed) => Evidence::Outbox,
+            _ => Evidence::Ack,
+        };
         let bodies: Vec<_> = (0..what >> 4 & 3).map(|_| (script.small(), script.bytes())).collect();
         let items = bodies.iter().map(|(number, body)| item(*number, body)).collect();
-        self.stream(choice).append(&Frame::Outcome { intent, resolution, items });
+        self.stream(choice).append(&Frame::Outcome { intent, resolution, by, items });
     }
 
     /// A frame whose checksum holds, of any kind and with any payload.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use indelible_core::{
-    FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Source, StreamId, Timestamp, Verdict, encode_frame, push_string,
+    Evidence, FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Source, StreamId, Timestamp, Verdict, encode_frame, push_string,
 };
 use serde_json::value::RawValue;
 
@@ -117,7 +117,7 @@ impl Apply<'_, '_> {
             };
             return Ok(self.batch.insert_orphan(&row)?);
         };
-        let (Ok(Frame::Intent { items: promised, .. }), Ok(Frame::Outcome { resolution, items: learnt, .. })) =
+        let (Ok(Frame::Intent { items: promised, .. }), Ok(Frame::Outcome { resolution, by, items: learnt, .. })) =
             (Frame::parse(INTENT_KIND, &pending.payload), Frame::parse(OUTCOME_KIND, payload))
         else {
             return self.corrupt(place, payload, "intent or outcome cannot be read");
@@ -129,7 +129,7 @@ impl Apply<'_, '_> {
         }
         let items = if learnt.is_empty() { &promised } else { &learnt };
         match (pending.in_doubt, resolution) {
-            (false, Resolution::Committed) => self.commit(&pending, items)?,
+            (false, Resolution::Committed) => self.commit(&pending, by, items)?,
             (false, Resolution::RolledBack) => {}
             (true, _) => self.resolve(&pending, resolution, items, !learnt.is_empty())?,
         }
@@ -137,8 +137,13 @@ impl Apply<'_, '_> {
     }
 
     /// Makes the leaves of a committed intent; an empty body means that nothing happened.
-    fn commit(&mut self, pending: &Waiting, items: &[Item<'_>]) -> Result<(), IngestError> {
-        self.record_items(pending, items, Verdict::Committed)
+    fn commit(&mut self, pending: &Waiting, by: Evidence, items: &[Item<'_>]) -> Result<(), IngestError> {
+        let verdict = match by {
+            Evidence::Ack => Verdict::Committed,
+            Evidence::Marker => Verdict::CommittedByMarker,
+            Evidence::Outbox => Verdict::CommittedByOutbox,
+        };
+        self.record_items(pending, items, verdict)
     }
 
     /// Makes the leaves of an intent that nobody has resolved in time, and keeps what a late outcome will need.

@@ -195,6 +195,27 @@ fn an_outcome_may_come_from_another_stream_and_before_its_intent() {
     site.intact();
 }
 
+#[test]
+fn what_proves_a_commit_is_the_verdict_of_its_leaves() {
+    let mut site = Site::new();
+    let mut stream = site.stream(1);
+    let proofs = [Evidence::Ack, Evidence::Marker, Evidence::Outbox];
+    for (number, by) in (1..).zip(proofs) {
+        stream.intent_with(number, by, &[u64::from(number)]);
+        stream.outcome_by(number, COMMITTED, by, &[]);
+    }
+    stream.intent_with(9, Evidence::Marker, &[9]);
+    stream.outcome_by(9, ROLLED_BACK, Evidence::Marker, &[]);
+    // The process lived and said so itself, though another could have found out.
+    stream.intent_with(10, Evidence::Marker, &[10]);
+    stream.outcome(10, COMMITTED);
+    site.step();
+    let verdicts = [Verdict::Committed, Verdict::CommittedByMarker, Verdict::CommittedByOutbox, Verdict::Committed];
+    let names = ["1", "2", "3", "10"].map(str::to_owned);
+    assert_eq!(site.records(), names.into_iter().zip(verdicts).collect::<Vec<_>>());
+    site.intact();
+}
+
 /// The first frame of a stream was an INTENT whose OUTCOME had come before. Its leaves were made before the stream was known, with an empty
 /// service; after the agent's next start the stream was taken for a copy under another service and never read again.
 #[test]

@@ -104,7 +104,11 @@ impl TestStream {
     }
 
     pub(crate) fn outcome_with(&mut self, intent: u8, resolution: Resolution, items: &[Item<'_>]) -> u64 {
-        self.append(&Frame::Outcome { intent: IntentId::from_bytes([intent; 16]), resolution, items: items.to_vec() })
+        self.outcome_by(intent, resolution, Evidence::Ack, items)
+    }
+
+    pub(crate) fn outcome_by(&mut self, intent: u8, resolution: Resolution, by: Evidence, items: &[Item<'_>]) -> u64 {
+        self.append(&Frame::Outcome { intent: IntentId::from_bytes([intent; 16]), resolution, by, items: items.to_vec() })
     }
 
     /// Leaves out so many sequences.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indelible::{
-    Actor, ActorType, Config, Event, Frame, IntentId, Item, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader,
+    Actor, ActorType, Config, Event, Evidence, Frame, IntentId, Item, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader,
     StreamId, Timestamp, encode_frame,
 };
 use indelible_server::{
@@ -104,7 +104,7 @@ impl Seed {
         let stream = StreamId::from_bytes([7; 16]);
         let header = SegmentHeader { stream, number: 1, first_sequence: 1, created_at: Timestamp::from_micros(0) };
         let mut segment = header.encode().to_vec();
-        encode_frame(stream, 1, &Frame::Outcome { intent, resolution: Resolution::Committed, items }, &mut segment);
+        encode_frame(stream, 1, &Frame::Outcome { intent, resolution: Resolution::Committed, by: Evidence::Ack, items }, &mut segment);
         let folder = self.dir().journal().join("clinic").join(stream.to_string());
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("lock"), "").unwrap();

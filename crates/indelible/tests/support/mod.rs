@@ -60,7 +60,7 @@ fn read(frame: &Frame<'_>) -> Read {
     match frame {
         Frame::Event(item) => Read::Event(body(item.body)),
         Frame::Intent { intent, alias, items, .. } => Read::Intent(*intent, (*alias).to_owned(), bodies(items)),
-        Frame::Outcome { intent, resolution, items } => Read::Outcome(*intent, *resolution, bodies(items)),
+        Frame::Outcome { intent, resolution, items, .. } => Read::Outcome(*intent, *resolution, bodies(items)),
         Frame::Loss { count, .. } => Read::Loss(*count),
         Frame::Close => Read::Close,
     }
