@@ -103,7 +103,7 @@ class _Delegate:
 class Finishing(_Delegate):
     """A recorder before which the steps are taken."""
 
-    DELEGATED = frozenset({"after_fork_in_child", "close", "declared", "event", "health", "request", "stream"})
+    DELEGATED = frozenset({"close", "declared", "event", "health", "request", "stream"})
 
     def record(self, event: _native.Event) -> Recorded:
         return cast("Recorded", self._native.record(event)) if self._steps.wants(event) else IGNORED

@@ -453,6 +453,12 @@ class Recorder:
     def close(self) -> None:
         """Says in the journal that this process ends in order and gives the stream's lock back."""
 
+    def before_fork(self) -> None:
+        """Keeps other threads from opening or closing a journal until the fork is done, for at most a second."""
+
+    def after_fork_in_parent(self) -> None:
+        """Ends what :meth:`before_fork` began."""
+
     def after_fork_in_child(self) -> None:
         """Closes what a forked child inherited; opens nothing."""
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -272,11 +273,9 @@ class Runtime:
             logger.warning("indelible: the journal was not closed in order: %s", error)
 
     def after_fork_in_child(self) -> None:
-        """Gives up what a forked child inherited; opens nothing."""
+        """Forgets what only a thread of the parent could have ended."""
         # Another thread of the parent may have held the lock at the moment of the fork; nobody in the child would release it.
         self._lock = threading.Lock()
-        if self._recorder is not None:
-            self._recorder.after_fork_in_child()
 
     def _open(self) -> _native.Recorder | None:
         native, redactor = self.native(), self.redactor()
@@ -301,6 +300,7 @@ class Runtime:
         except (IndelibleError, OSError, ValueError) as error:
             self._report(str(error), cause=error)
             return None
+        _recorders.add(recorder)
         if self._problem is not None:
             logger.warning("indelible: recording again; %d events were not recorded", self._unrecorded)
             self._problem = None
@@ -335,6 +335,8 @@ class Runtime:
 
 
 _current: Runtime | None = None
+_recorders: weakref.WeakSet[_native.Recorder] = weakref.WeakSet()
+_forking: list[list[_native.Recorder]] = []
 _on_open: Callable[[], None] | None = None
 _capture: _native.Capture | None = None
 _describe_moment: Callable[[], Mapping[str, Any]] | None = None
@@ -412,12 +414,28 @@ def _note_loss(cause: str | None) -> None:
         _current.note_loss(cause)
 
 
+def _before_fork() -> None:
+    # Also those that are closed at this moment, of which the runtime knows nothing any more.
+    recorders = list(_recorders)
+    for recorder in recorders:
+        recorder.before_fork()
+    _forking.append(recorders)
+
+
+def _after_fork_in_parent() -> None:
+    for recorder in _forking.pop():
+        recorder.after_fork_in_parent()
+
+
 def _after_fork_in_child() -> None:
+    _forking.clear()
+    for recorder in list(_recorders):
+        recorder.after_fork_in_child()
     if _current is not None:
         _current.after_fork_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _program_name() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ from in_loop import in_loop
 from indelible import _context
 from indelible.django import apps, conf
 from servers import HERE, environment, free_port, running, wait_until
+from streams import assert_streams
 from testproject import tasks
 from testproject.models import Doctor
 from trails import Trail
@@ -198,6 +201,28 @@ def test_a_worker_killed_in_the_middle_loses_nothing_that_its_successor_ends(tra
     ended = run(trail.events())
     assert hanging.id not in {event["resource"]["id"] for event in ended}, "nobody claims that it ended"
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_worker_that_replaces_its_processes_and_is_told_to_stop_in_the_middle_loses_nothing(
+    database: str, trail: Trail, broker: Broker, tmp_path: Path
+) -> None:
+    options = ("--pool", "prefork", "--concurrency", "3", "--max-tasks-per-child", "4", "--prefetch-multiplier", "1")
+    asked = [tasks.create_doctor.delay("".join(pair)) for pair in itertools.product("abcdef", "abcdefgh")]
+    with worker(broker, trail, tmp_path, *options) as process:
+        wait_until(lambda: Doctor.objects.count() >= len(asked) // 2, "no doctors")
+        process.terminate()
+        process.wait(TIMEOUT_S)
+    names = Counter(Doctor.objects.values_list("name", flat=True))
+    assert max(names.values()) == 1
+    owners = assert_streams(trail.data_dir, closed=True)
+    assert len(owners) >= len(names) // 4, "the processes were replaced"
+    assert all(len(streams) == 1 for streams in owners.values())
+    records = trail.records()
+    created = [record for record in records if record["event"]["action"] == "doctor.create"]
+    assert {record["verdict"] for record in created} == {"committed"}
+    assert Counter(record["event"]["changes"][1]["new"] for record in created) == names
+    assert len(run([record["event"] for record in records])) == len(names)
 
 
 def test_who_asked_follows_from_task_to_task(trail: Trail, broker: Broker, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ impl LossListener {
 }
 
 /// Records for all threads of this process.
-#[pyclass(frozen, name = "Recorder", module = "indelible._native")]
+#[pyclass(frozen, weakref, name = "Recorder", module = "indelible._native")]
 pub(crate) struct PyRecorder {
     recorder: indelible::Recorder,
     redactor: Arc<Redactor>,
@@ -256,6 +256,15 @@ impl PyRecorder {
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.recorder.close()).map_err(|error| errors::not_closed(&error))
+    }
+
+    // Waits with Python's lock held: who is waited for needs none of Python, and nobody else may begin anything.
+    fn before_fork(&self) {
+        self.recorder.before_fork();
+    }
+
+    fn after_fork_in_parent(&self) {
+        self.recorder.after_fork_in_parent();
     }
 
     fn after_fork_in_child(&self) {

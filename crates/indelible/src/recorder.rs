@@ -178,6 +178,24 @@ impl Recorder {
         self.process()?.journal.close()
     }
 
+    /// Keeps other threads from opening or closing a journal until [`Recorder::after_fork_in_parent`], so that no child inherits a lock that
+    /// nobody in it knows of. Waits at most a second for them, and they for it.
+    pub fn before_fork(&self) {
+        self.with_own_journal(Journal::before_fork);
+    }
+
+    /// Ends what [`Recorder::before_fork`] began, also where no child was made.
+    pub fn after_fork_in_parent(&self) {
+        self.with_own_journal(Journal::after_fork_in_parent);
+    }
+
+    fn with_own_journal(&self, work: impl FnOnce(&Journal)) {
+        let last = self.shared.first.last();
+        if last.id == std::process::id() {
+            work(&last.journal);
+        }
+    }
+
     /// Closes what a forked child inherited. Called by the child at once where there is a hook for that, else by its first event.
     pub fn after_fork_in_child(&self) {
         let last = self.shared.first.last();

@@ -27,8 +27,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Calls `record` unless `id` was told before, and remembers it unless the event was lost. Only an event that is certainly in the journal
 /// keeps a second one out; a fault of the file keeps out none.
 pub(crate) fn once(folder: &Path, id: EventId, record: impl FnOnce() -> Recorded) -> Option<Recorded> {
-    let Ok(file) = open_locked(folder) else { return Some(record()) };
-    let Ok(mut bucket) = read_bucket(&file, id) else { return Some(record()) };
+    let Ok(file) = open_locked(folder).map(Locked) else { return Some(record()) };
+    let Locked(file) = &file;
+    let Ok(mut bucket) = read_bucket(file, id) else { return Some(record()) };
     if bucket.chunks_exact(ID_BYTES).any(|known| known == id.as_bytes()) {
         return None;
     }
@@ -44,7 +45,18 @@ pub(crate) fn once(folder: &Path, id: EventId, record: impl FnOnce() -> Recorded
     Some(recorded)
 }
 
-/// Opens the file, alone: the lock ends with the file. A file of its own for each call, so that threads and forked children exclude each other too.
+/// The file while nobody else uses it.
+///
+/// Unlocked, and not only closed: a child that was forked meanwhile has the file open as well, and would keep the lock for its life.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Opens the file, alone. A file of its own for each call, so that threads and forked children exclude each other too.
 fn open_locked(folder: &Path) -> io::Result<File> {
     failpoint!("told.before_open");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join("told"))?;

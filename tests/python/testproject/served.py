@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
+from pathlib import Path
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
@@ -21,9 +23,14 @@ INDELIBLE = {**OF_TESTS, "ON_ERROR": "degrade"}
 
 
 def write(request: HttpRequest, name: str) -> HttpResponse:
-    """Creates a doctor of that name: by itself, or with some of its colleagues in one transaction."""
+    """Creates a doctor of that name: by itself, or with some of its colleagues in one transaction. ``until``: a file that it waits for."""
     from testproject.models import Doctor
 
+    if "until" in request.GET:
+        until = Path(request.GET["until"])
+        until.with_name(f"waits-{name}").touch()
+        while not until.exists():
+            time.sleep(0.005)
     if "alone" in request.GET:
         Doctor.objects.create(name=name)
     else:

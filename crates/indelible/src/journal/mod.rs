@@ -3,6 +3,7 @@
 //! **Invariant**: a sequence is used for one frame only, and no sequence is skipped. Nothing that was written is ever cut off or written over.
 
 mod files;
+mod fork;
 mod group;
 mod network;
 mod stream;
@@ -21,6 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Durability, Limits};
 use crate::error::Error;
 use files::{Files, OpenFile, SystemFiles};
+use fork::ForkGate;
 use group::GroupSync;
 use stream::Stream;
 use writer::Writer;
@@ -94,6 +96,7 @@ pub(crate) struct Journal {
     group: GroupSync,
     failures: Mutex<Failures>,
     lock: Mutex<Option<Arc<dyn OpenFile>>>,
+    forks: ForkGate,
 }
 
 impl Journal {
@@ -122,6 +125,7 @@ impl Journal {
             group: GroupSync::default(),
             failures: Mutex::new(Failures::default()),
             lock: Mutex::new(None),
+            forks: ForkGate::default(),
         }
     }
 
@@ -175,6 +179,7 @@ impl Journal {
         if let Some(stream) = writer.stream() {
             return Ok(stream);
         }
+        let _section = self.forks.enter();
         let (stream, lock) = Stream::create(&self.service_folder, self.settings.durability, &self.system)?;
         let id = stream.id;
         *self.lock.lock().map_err(|_| Error::Poisoned)? = Some(lock);
@@ -257,6 +262,15 @@ impl Journal {
         health
     }
 
+    /// Keeps the stream from being opened and closed until [`Journal::after_fork_in_parent`].
+    pub(crate) fn before_fork(&self) {
+        self.forks.before_fork();
+    }
+
+    pub(crate) fn after_fork_in_parent(&self) {
+        self.forks.after_fork();
+    }
+
     /// Closes this process's copy of the parent's lock after a fork, without unlocking it.
     ///
     /// The lock belongs to the open file, which the parent still holds: closing a copy leaves it in place, keeping one would make a
@@ -277,7 +291,9 @@ impl Journal {
         let closed = writer.append(&Frame::Close, &self.settings, &self.system);
         failpoint!("close.after");
         *writer = Writer::new();
+        let section = self.forks.enter();
         drop(self.lock.lock().map_err(|_| Error::Poisoned)?.take());
+        drop(section);
         closed.map(|_| ())
     }
 }
