@@ -141,7 +141,10 @@ impl DataDir {
 
 /// Creates a folder and its parents for this user alone, unless it is there.
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+    failpoint!("folder.before_create");
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
+    failpoint!("folder.after_create");
+    Ok(())
 }
 
 /// Whether some process holds an exclusive lock on this file; a file that is not there is not locked.
@@ -194,7 +197,9 @@ pub(crate) fn open_unlinked(path: &Path) -> io::Result<File> {
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(FILE_MODE).custom_flags(unlinked());
-    regular(options.open(path)?)
+    let file = regular(options.open(path)?)?;
+    failpoint!("lock.after_create");
+    Ok(file)
 }
 
 /// Flags of open(2): no symbolic link, and no waiting for the other end of a pipe.
@@ -226,6 +231,7 @@ pub(crate) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
+    failpoint!("replace.before_write");
     file.write_all(content)?;
     failpoint!("replace.after_write");
     file.sync_all()?;
@@ -235,6 +241,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Renames a file and waits until the new name has reached the disk.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    failpoint!("rename.before");
     fs::rename(from, to)?;
     failpoint!("rename.before_sync");
     sync_dir(to.parent().unwrap_or(Path::new(".")))
@@ -242,11 +249,13 @@ pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Waits until the content of a file has reached the disk.
 pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+    failpoint!("file.before_sync");
     File::open(path)?.sync_all()
 }
 
 /// Waits until the names in a folder have reached the disk.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    failpoint!("folder.before_sync");
     File::open(path)?.sync_all()
 }
 

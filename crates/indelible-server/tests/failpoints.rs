@@ -17,7 +17,19 @@ const LEAVES_PER_FILE: &str = "20";
 const SIGKILL: i32 = 9;
 
 /// Each is the place and, after a colon, the how-manieth time that it is come to.
-const CREATE: &[&str] = &["create.before_rename", "create.after_rename", "rename.before_sync"];
+const CREATE: &[&str] = &[
+    "folder.before_create",
+    "folder.after_create",
+    "folder.after_create:4",
+    "lock.after_create",
+    "replace.before_write",
+    "rename.before",
+    "folder.before_sync",
+    "file.before_sync",
+    "create.before_rename",
+    "create.after_rename",
+    "rename.before_sync",
+];
 const INGEST: &[&str] = &[
     "ingest.before_commit",
     "ingest.before_commit:2",
@@ -32,9 +44,17 @@ const INGEST: &[&str] = &[
     "replace.after_sync:5",
     "journal.before_unlink",
     "journal.after_unlink",
+    "journal.before_lock",
+    "journal.after_lock",
+    "journal.after_folder",
+    "replace.before_write:5",
+    "rename.before:5",
+    "folder.before_sync:5",
+    "agent.before_withdraw",
 ];
 const ROLL: &[&str] = &[
     "roll.before_fold",
+    "roll.at_fold",
     "roll.after_fold",
     "roll.before_commit",
     "roll.after_commit",
@@ -45,6 +65,8 @@ const ROLL: &[&str] = &[
 ];
 const SEAL: &[&str] = &[
     "seal.before_commit",
+    "file.before_sync:2",
+    "trail.before_unlink",
     "seal.after_commit",
     "seal.after_sync",
     "seal.before_note",
@@ -141,6 +163,34 @@ fn an_agent_killed_while_it_seals_a_file_loses_nothing_and_doubles_nothing() {
     SEAL.iter().for_each(|failpoint| kill_at(failpoint, 1));
 }
 
+/// A machine that lost power may have left a log beside a closed file; SQLite would have removed it with the last connection.
+fn leave_log(closed: &Path) {
+    let log = closed.with_extension("trail-wal");
+    let connection = rusqlite::Connection::open(closed).unwrap();
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    connection.pragma_update(None, "user_version", version).unwrap();
+    let left = fs::read(&log).unwrap();
+    assert!(!left.is_empty());
+    drop(connection);
+    fs::write(&log, left).unwrap();
+}
+
+#[test]
+fn an_agent_killed_while_it_folds_a_log_that_was_left_loses_nothing() {
+    for failpoint in ["seal.before_fold", "seal.after_fold"] {
+        let seed = Seed::empty();
+        record(&seed, 0);
+        assert_eq!(agent(&seed, Some("seal.before_commit")).status.signal(), Some(SIGKILL));
+        leave_log(&seed.dir().trail().join("000000000000.trail"));
+        let killed = agent(&seed, Some(failpoint));
+        assert_eq!(killed.status.signal(), Some(SIGKILL), "{failpoint} is not come to: {}", String::from_utf8_lossy(&killed.stderr));
+        assert!(agent(&seed, None).status.success(), "{failpoint}");
+        assert_intact(&seed, failpoint);
+        assert_eq!(seed.records("load.event").len() as u64, EVENTS, "{failpoint}");
+        assert_tidy(&seed, failpoint);
+    }
+}
+
 fn texts(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -170,4 +220,127 @@ fn every_failpoint_of_the_source_is_in_the_table_of_some_test() {
     let is_tested = |name: &str| tests.iter().any(|text| text.contains(&format!("\"{name}\"")) || text.contains(&format!("\"{name}:")));
     let untested: Vec<_> = names.iter().filter(|name| !is_tested(name)).collect();
     assert!(untested.is_empty(), "no test kills the agent at {untested:?}");
+}
+
+/// What changes files, as it stands in the source: of the agent the standard library's and SQLite's, of the engine its own trait.
+const CALLS: [&str; 24] = [
+    "fs::rename(",
+    "fs::remove_file(",
+    "fs::remove_dir(",
+    "fs::remove_dir_all(",
+    "fs::create_dir(",
+    "fs::create_dir_all(",
+    "fs::write(",
+    "fs::copy(",
+    "io::copy(",
+    "DirBuilder::new(",
+    ".create(true)",
+    ".create_new(true)",
+    ".write_all(",
+    ".write_all_at(",
+    ".set_len(",
+    ".sync_all(",
+    ".sync_data(",
+    ".commit()",
+    "\"wal_checkpoint\"",
+    // The engine's.
+    "files.create",
+    "files.rename(",
+    "files.remove",
+    "files.sync_folder(",
+    "file.write(",
+];
+
+/// Folders and lines without a failpoint, and why.
+const EXEMPT: [(&str, &str, &str); 11] = [
+    ("indelible-server/src/cli/", "", "terminals, and folders of `init`, which says again what is missing"),
+    ("indelible-server/src/doctor/", "", "a file to try whether it can be made, removed at once"),
+    ("indelible-server/src/trail/view.rs", "", "a private copy for one reader, thrown away with it"),
+    ("indelible-server/src/sink/example.rs", "", "not in the program"),
+    ("indelible-server/src/sink/conformance.rs", "", "not in the program"),
+    ("indelible-server/src/ingest/mod.rs", "batch.commit()?;", "the commit itself, in trail/writer.rs, has two"),
+    ("indelible-server/src/sink/files/mod.rs", "let removed = std::fs::remove_file(&probe);", "a file to try whether it can be made"),
+    (
+        "indelible-server/src/sink/files/mod.rs",
+        "DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.config.folder).map_err(failed)?;",
+        "to try whether it can be made",
+    ),
+    ("indelible-server/src/fuzzing/", "", "not in the program"),
+    ("indelible/src/journal/files.rs", "", "what stands behind the trait; each call of it has one"),
+    ("indelible/src/journal/writer.rs", "let written = file.write(bytes)?;", "each caller of write_whole has one"),
+];
+const LINES_BETWEEN: usize = 3;
+
+/// Lines of a source file that are no tests and no comments, with their numbers.
+fn code(text: &str) -> Vec<(usize, &str)> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let tests = |lines: &[(usize, &str)]| lines.windows(2).position(|pair| pair[0].1 == "#[cfg(test)]" && pair[1].1.ends_with('{'));
+    let lines: Vec<_> = lines.collect();
+    let end = tests(&lines).unwrap_or(lines.len());
+    lines[..end].iter().filter(|(_, line)| !line.starts_with("//")).copied().collect()
+}
+
+/// Calls that change a file and have no failpoint within a few lines.
+fn unguarded(name: &str, text: &str) -> Vec<String> {
+    let is_exempt = |line: &str| EXEMPT.iter().any(|(path, exempt, _)| name.starts_with(path) && (exempt.is_empty() || line == *exempt));
+    let lines = code(text);
+    let is_near = |at: usize| {
+        let near = &lines[at.saturating_sub(LINES_BETWEEN)..lines.len().min(at + LINES_BETWEEN + 1)];
+        near.iter().any(|(_, line)| line.contains("failpoint!"))
+    };
+    let changes =
+        |line: &str| CALLS.iter().any(|call| line.contains(call)) || (name.starts_with("indelible/") && line.contains("segment.sync("));
+    let found = lines.iter().enumerate().filter(|(at, (_, line))| changes(line) && !is_exempt(line) && !is_near(*at));
+    found.map(|(_, (number, line))| format!("{name}:{number}: {line}")).collect()
+}
+
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_code =
+            path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") && !path.ends_with("testing.rs");
+        if path.is_dir() && !path.ends_with("tests") {
+            sources(&path, found);
+        } else if is_code {
+            let name = path.to_string_lossy().split_once("/../").map(|(_, name)| name.to_owned()).unwrap();
+            found.push((name, fs::read_to_string(path).unwrap()));
+        }
+    }
+}
+
+/// A write, sync, rename, unlink or commit without one would be a crash that no test has seen.
+#[test]
+fn every_call_that_changes_a_file_has_a_failpoint_next_to_it() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for name in ["indelible", "indelible-server"] {
+        sources(&crates.join("..").join(name).join("src"), &mut found);
+    }
+    let calls: usize =
+        found.iter().map(|(_, text)| code(text).iter().filter(|(_, line)| CALLS.iter().any(|call| line.contains(call))).count()).sum();
+    assert!(calls > 70, "the source was not found: {calls} calls");
+    let unguarded: Vec<String> = found.iter().flat_map(|(name, text)| unguarded(name, text)).collect();
+    assert!(unguarded.is_empty(), "no failpoint next to\n{}", unguarded.join("\n"));
+    eprintln!("{calls} calls that change files");
+}
+
+#[test]
+fn a_call_without_a_failpoint_is_found() {
+    let guarded = "failpoint!(\"x.before\");\nfs::rename(from, to)?;\n";
+    assert_eq!(unguarded("indelible-server/src/x.rs", guarded), Vec::<String>::new());
+    assert_eq!(unguarded("indelible-server/src/x.rs", "fs::rename(from, to)?;"), ["indelible-server/src/x.rs:1: fs::rename(from, to)?;"]);
+    for (_, text) in found_in_source() {
+        let without: String = text.lines().filter(|line| !line.contains("failpoint!")).collect::<Vec<_>>().join("\n");
+        assert!(!unguarded("indelible-server/src/x.rs", &without).is_empty(), "every file that has some needs one");
+    }
+}
+
+/// The files of both crates that change files.
+fn found_in_source() -> Vec<(String, String)> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    sources(&crates.join("../indelible/src/journal"), &mut found);
+    sources(&crates.join("../indelible-server/src/trail"), &mut found);
+    found.retain(|(name, text)| text.contains("failpoint!(") && !name.ends_with("sign.rs") && !name.ends_with("mod.rs"));
+    found
 }

@@ -53,6 +53,7 @@ impl<'a> Announcement<'a> {
 
     /// Removes it. What stays behind misleads nobody: without the lock it speaks of no one.
     pub(super) fn withdraw(self) {
+        failpoint!("agent.before_withdraw");
         if let Err(error) = fs::remove_file(self.dir.agent_json()) {
             tracing::warn!(%error, path = %self.dir.agent_json().display(), "announcement of the agent stays behind");
         }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use indelible_core::{
-    Evidence, FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Source, StreamId, Timestamp, Verdict, encode_frame, push_string,
+    Evidence, FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Source, StreamId, Timestamp, Verdict, encode_frame,
+    push_string,
 };
 use serde_json::value::RawValue;
 

@@ -327,8 +327,12 @@ impl Tail {
     }
 
     fn delete_folder(&self) -> io::Result<()> {
+        failpoint!("journal.before_lock");
         unless_missing(fs::remove_file(self.lock_path()))?;
-        unless_missing(fs::remove_dir(&self.folder.path))
+        failpoint!("journal.after_lock");
+        unless_missing(fs::remove_dir(&self.folder.path))?;
+        failpoint!("journal.after_folder");
+        Ok(())
     }
 
     fn lock_path(&self) -> PathBuf {

@@ -126,6 +126,7 @@ pub(crate) fn remove_log_of_sealed(path: &Path) -> Result<(), TrailError> {
 
 /// Deletes a file that may be gone.
 pub(super) fn remove(path: &Path) -> Result<(), TrailError> {
+    failpoint!("trail.before_unlink");
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrailError::File { path: path.to_owned(), error }),
         _ => Ok(()),

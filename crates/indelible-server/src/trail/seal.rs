@@ -102,7 +102,9 @@ fn fold_left_log(path: &Path) -> Result<(), TrailError> {
     }
     let connection = Connection::open(path)?;
     schema::configure_writer(&connection)?;
+    failpoint!("seal.before_fold");
     connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
+    failpoint!("seal.after_fold");
     connection.close().map_err(|(_, error)| error.into())
 }
 

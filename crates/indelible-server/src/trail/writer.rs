@@ -222,6 +222,7 @@ impl OpenFile {
     pub(crate) fn fold_log(&self) -> Result<bool, TrailError> {
         self.connection.busy_timeout(FOLD_PATIENCE)?;
         let mut is_busy = true;
+        failpoint!("roll.at_fold");
         let folded = self.connection.pragma(None, "wal_checkpoint", "TRUNCATE", |row| {
             is_busy = row.get(0)?;
             Ok(())

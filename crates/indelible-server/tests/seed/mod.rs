@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indelible::{
-    Actor, ActorType, Config, Event, Evidence, Frame, IntentId, Item, Kind, Outcome, Recorder, Request, Resolution, Resource, SegmentHeader,
-    StreamId, Timestamp, encode_frame,
+    Actor, ActorType, Config, Event, Evidence, Frame, IntentId, Item, Kind, Outcome, Recorder, Request, Resolution, Resource,
+    SegmentHeader, StreamId, Timestamp, encode_frame,
 };
 use indelible_server::{
     Announced, Config as AgentConfig, DataDir, Deadlines, LEAVES_PER_FILE, Options, Order, Reader, StoredLeaf, TrailError, serve,

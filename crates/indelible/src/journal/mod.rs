@@ -154,11 +154,20 @@ impl Journal {
             return Err(Error::Degraded);
         }
         let patience = if insistent || !self.is_degraded() { patience } else { Duration::ZERO };
+        // The clock is looked at only where something failed: it costs more than a frame's checksum.
+        match self.try_write(frame) {
+            Err(_) if !patience.is_zero() => self.write_until(frame, patience),
+            result => result,
+        }
+    }
+
+    fn write_until(&self, frame: &Frame<'_>, patience: Duration) -> Result<(Position, bool), Error> {
         let clock = &*self.system.clock;
         let deadline = clock.instant() + patience;
         loop {
+            clock.sleep(RETRY_EVERY);
             match self.try_write(frame) {
-                Err(_) if clock.instant() + RETRY_EVERY < deadline => clock.sleep(RETRY_EVERY),
+                Err(_) if clock.instant() + RETRY_EVERY < deadline => {}
                 result => return result,
             }
         }

@@ -95,6 +95,7 @@ fn taken_over(path: &Path, file: &mut File, length: u64) -> io::Result<u64> {
     if byte == *b"\n" {
         return Ok(length);
     }
+    failpoint!("sink.files.taken_over");
     file.write_all(b"\n")?;
     Ok(length + 1)
 }

@@ -139,6 +139,7 @@ impl Files {
 impl Sink for Files {
     fn begin(&mut self, position: Position) -> Result<Position, SinkError> {
         let folder = &self.config.folder;
+        failpoint!("sink.files.folder");
         let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
         // The same folder under another name, as from another working directory, is the same folder.
         let canonical = created.and_then(|()| std::fs::canonicalize(folder)).map_err(|error| Self::failed(folder, &error))?;

@@ -47,6 +47,7 @@ pub(super) fn rotate(config: &FilesConfig, name: &str, file: &mut FilePosition) 
 
 fn put_away(current: &Path, target: &Path, covered: u64) -> io::Result<()> {
     if covered == 0 {
+        failpoint!("sink.files.rotate.empty");
         fs::remove_file(current)?;
         return sync_dir(current.parent().unwrap_or(Path::new(".")));
     }
