@@ -103,7 +103,21 @@ class _Delegate:
 class Finishing(_Delegate):
     """A recorder before which the steps are taken."""
 
-    DELEGATED = frozenset({"close", "declared", "event", "health", "request", "stream"})
+    DELEGATED = frozenset(
+        {
+            # What it takes went through the steps before it was sealed.
+            "append_outbox",
+            "close",
+            "count_losses",
+            "declared",
+            "event",
+            "health",
+            "next_position",
+            "request",
+            "resolve",
+            "stream",
+        }
+    )
 
     def record(self, event: _native.Event) -> Recorded:
         return cast("Recorded", self._native.record(event)) if self._steps.wants(event) else IGNORED
@@ -114,16 +128,16 @@ class Finishing(_Delegate):
     def transaction(self, alias: str) -> FinishingTransaction:
         return FinishingTransaction(self._native.transaction(alias), self._steps)
 
-    def intent(self, alias: str, events: Iterable[_native.Event]) -> FinishingIntent:
+    def intent(self, alias: str, events: Iterable[_native.Event], evidence: str = "ack") -> FinishingIntent:
         announced = list(events)
         kept = [self._steps.wants(event) for event in announced]
-        return FinishingIntent(self._native.intent(alias, _only(announced, kept)), kept, self._steps)
+        return FinishingIntent(self._native.intent(alias, _only(announced, kept), evidence), kept, self._steps)
 
 
 class FinishingTransaction(_Delegate):
     """A transaction before which the steps are taken."""
 
-    DELEGATED = frozenset({"prepare", "release", "rollback", "rollback_to", "savepoint"})
+    DELEGATED = frozenset({"evidence", "prepare", "release", "require", "rollback", "rollback_to", "savepoint", "seal"})
 
     # Makes events and holds them in one step, and nothing comes between: whoever finds it missing makes them one by one.
     hold_created: ClassVar[None] = None
@@ -144,7 +158,7 @@ class FinishingTransaction(_Delegate):
 class FinishingIntent(_Delegate):
     """An intent before which the steps are taken. Of the announced events only those that were ``kept`` have an answer."""
 
-    DELEGATED = frozenset({"rolled_back", "unknown"})
+    DELEGATED = frozenset({"evidence", "id", "position", "rolled_back", "unknown"})
 
     def __init__(self, native: Any, kept: Sequence[bool], steps: Steps) -> None:
         super().__init__(native, steps)
@@ -158,6 +172,10 @@ class FinishingIntent(_Delegate):
             if event is not None:
                 self._steps.wants(event)
         self._native.committed(bodies)
+
+    def without_marker(self, alias: str) -> FinishingIntent | None:
+        native = self._native.without_marker(alias)
+        return None if native is None else FinishingIntent(native, self._kept, self._steps)
 
     def committed_keyed(self, keys: Sequence[Any]) -> None:
         self._native.committed_keyed(_only(keys, self._kept) if len(keys) == len(self._kept) else keys)

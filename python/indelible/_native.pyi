@@ -318,6 +318,33 @@ class Intent:
     def unknown(self) -> None:
         """Nobody can say; writes no answer."""
 
+    @property
+    def id(self) -> str:
+        """A UUID: what its marker is called by. The same after the answer; so with ``evidence`` and ``position``."""
+
+    @property
+    def evidence(self) -> Literal["ack", "marker", "outbox"]:
+        """What its INTENT says about how a commit can be proved."""
+
+    @property
+    def position(self) -> tuple[str, int] | None:
+        """Stream and sequence of its INTENT. ``None``: it is not in the journal, because it was lost (and counted), because its events are
+        captured, or because it was sealed for an outbox. Then no marker is written.
+
+        With ``evidence == "marker"`` and a position, the transaction must not be committed without the marker: a resolver would find that it
+        was rolled back. Where the marker cannot be written, roll back, or go on with :meth:`without_marker`.
+        """
+
+    def without_marker(self, alias: str) -> Intent | None:
+        """The same events under another intent with ``evidence == "ack"``, which is to be answered in place of this one.
+
+        This one is answered as rolled back, and none of its events are kept as ``aborted``. ``None`` when this one was answered before. When
+        the journal does not take the new intent, it has no position, and the loss is counted.
+
+        Raises:
+            Refused: the journal did not take it and one of the events is ``required``: roll back.
+        """
+
 @final
 class Transaction:
     """The events held for one open transaction of one database connection. One thread at a time."""
@@ -347,6 +374,27 @@ class Transaction:
         """Journals what is held, just before COMMIT; ``None`` when nothing is held. Afterwards nothing is held.
 
         Raises :class:`Refused` only with ``on_failure="required"``.
+        """
+
+    def require(self, evidence: Literal["ack", "marker", "outbox"]) -> None:
+        """Asks that the COMMIT can be proved in this way, until the transaction ends; of several the strongest (the last named) holds.
+
+        It does no more than to put the word into the INTENT: the marker is written by the caller. Raises ``ValueError`` for another word.
+        """
+
+    @property
+    def evidence(self) -> Literal["ack", "marker", "outbox"]:
+        """The strongest that was asked for; ``ack`` again after the transaction ended."""
+
+    def seal(self) -> tuple[Intent, bytes] | None:
+        """In place of :meth:`prepare`: makes a payload of what is held for a row of the outbox, and journals nothing. ``None`` when
+        nothing is held, or when it could not be encoded and was counted as lost. Afterwards nothing is held.
+
+        The row is written in the same transaction. The intent (``evidence == "outbox"``, no position, its ``id`` is in the payload) is answered
+        like any other: *committed* and *unknown* do nothing, *rolled back* journals as ``aborted`` what ``keep_rolled_back`` asks for. With
+        :class:`Capture` the payload is empty: write no row.
+
+        Raises :class:`Refused` when it could not be encoded and one of the events is ``required``.
         """
 
     def rollback(self) -> None:
@@ -444,8 +492,53 @@ class Recorder:
         """As :meth:`record`, under an identifier made of the two (``digest``: 10 bytes); ``None`` when this host has told it already."""
 
     def transaction(self, alias: str) -> Transaction: ...
-    def intent(self, alias: str, events: Sequence[Event]) -> Intent:
-        """Journals an autocommit write before its statement. Raises :class:`Refused` only with ``on_failure="required"``."""
+    def intent(self, alias: str, events: Sequence[Event], evidence: Literal["ack", "marker", "outbox"] = "ack") -> Intent:
+        """Journals an autocommit write before its statement. Raises :class:`Refused` only with ``on_failure="required"``.
+
+        ``evidence`` other than ``ack`` is for a write that the caller puts into a transaction of its own.
+        """
+
+    def count_losses(self, events: int) -> None:
+        """Counts events that were lost before they came here; the next frame is preceded by their sum, which the agent makes ``audit.loss``
+        of. Never raises, and writes nothing by itself.
+        """
+
+    def resolve(self, intent: str, committed: bool) -> tuple[str, int]:
+        """Journals what a marker (``committed``) or a fence in its place proved about an intent of a process that ended; gives the place of
+        that OUTCOME. It is on disk on return where ``durability="synced"``. Said twice it does no harm.
+
+        Raises:
+            ValueError: ``intent`` is no UUID.
+            IndelibleError: the answer is not in the journal, or not known to be on disk: try again in the next round. Also with
+                :class:`Capture`.
+        """
+
+    def next_position(self) -> tuple[str, int]:
+        """Stream and sequence that the next frame of this process will have, unless another thread is faster.
+
+        Opens the stream if none is open, and writes down what was lost. Raises :class:`IndelibleError` when the journal cannot be written
+        at the moment, and with :class:`Capture`.
+        """
+
+    def append_outbox(
+        self, payload: bytes, stream: str, sequence: int, *, announced: bool = False
+    ) -> Literal["done", "moved", "announced"]:
+        """Journals a row of the outbox whose transaction is committed: an INTENT, and at this stream and sequence its OUTCOME.
+
+        Assign rows first, and commit that: with ``stream, next = next_position()`` row ``i`` of a batch gets the sequence ``next + 1 + 2 * i``.
+        Both frames are in the trail when the stream's high-water is at least the row's sequence. Of a stream that has ended, rows above the
+        high-water are assigned anew: with ``announced`` where the row's sequence is exactly one above (its INTENT was ingested, its OUTCOME
+        was not), and then ``sequence`` is the next one itself; without it everywhere else.
+
+        Answers:
+            ``"done"``: both are journaled.
+            ``"moved"``: another frame took the place; nothing was journaled. Assign this row and those after it anew.
+            ``"announced"``: the INTENT is journaled and the OUTCOME is not. Assign the row anew and repeat with ``announced=True``.
+
+        Raises:
+            ValueError: ``payload`` is not what :meth:`Transaction.seal` gave; it never will be. Or ``stream`` is no UUID.
+            IndelibleError: nothing was journaled. Also with :class:`Capture`.
+        """
 
     def health(self) -> dict[str, Any]:
         """``stream``, ``sequence``, ``bytes``, ``lost``, ``degraded`` and ``last_error`` of the journal."""

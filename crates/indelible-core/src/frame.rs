@@ -105,10 +105,11 @@ pub struct Item<'a> {
     pub body: &'a [u8],
 }
 
-/// How a commit leaves evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a commit leaves evidence, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Evidence {
     /// The process says so after COMMIT.
+    #[default]
     Ack,
     /// A row in the same transaction says so, or a fence in its place that it never was nor can be.
     Marker,

@@ -22,6 +22,11 @@ pub(crate) fn not_closed(error: &Error) -> PyErr {
     IndelibleError::new_err(error.to_string())
 }
 
+/// What was to be said about another process's write is not in the journal.
+pub(crate) fn not_journaled(error: &Error) -> PyErr {
+    IndelibleError::new_err(error.to_string())
+}
+
 /// A write was refused before COMMIT.
 pub(crate) fn refused(refused: &indelible::Refused) -> PyErr {
     Refused::new_err(refused.to_string())

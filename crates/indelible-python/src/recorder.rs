@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use indelible::{Action, Config, Durability, Event, KeepRolledBack, Kind, Limits, OnFailure, Outcome, Redactor, Request, Timestamp};
+use indelible::{
+    Action, Config, Durability, Event, Evidence, IntentId, KeepRolledBack, Kind, Limits, OnFailure, Outboxed, Outcome, Position, Redactor,
+    Request, Resolution, Timestamp,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::body::BodyTap;
 use crate::capture::PyCapture;
@@ -230,16 +233,47 @@ impl PyRecorder {
         }
     }
 
-    fn intent(&self, py: Python<'_>, alias: &str, events: &Bound<'_, PyAny>) -> PyResult<PyIntent> {
+    #[pyo3(signature = (alias, events, evidence="ack"))]
+    fn intent(&self, py: Python<'_>, alias: &str, events: &Bound<'_, PyAny>, evidence: &str) -> PyResult<PyIntent> {
+        let evidence = self::evidence(evidence)?;
         let mut taken = Vec::with_capacity(events.len()?);
         for event in events.try_iter()? {
             taken.push(event?.cast::<PyEvent>()?.get().take()?);
         }
-        let intent = self.waiting(py, || self.recorder.intent(alias, taken)).map_err(|refused| errors::refused(&refused))?;
+        let intent = self.waiting(py, || self.recorder.intent_with(alias, taken, evidence));
+        let intent = intent.map_err(|refused| errors::refused(&refused))?;
         if intent.recorded() == indelible::Recorded::Lost && !intent.is_empty() {
             self.on_loss.tell(py, &self.recorder);
         }
         Ok(PyIntent::new(intent, &self.redactor))
+    }
+
+    fn count_losses(&self, events: u64) {
+        self.recorder.count_losses(events);
+    }
+
+    fn resolve(&self, py: Python<'_>, intent: &str, committed: bool) -> PyResult<(String, u64)> {
+        let intent = intent.parse::<IntentId>().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let resolution = if committed { Resolution::Committed } else { Resolution::RolledBack };
+        let position = py.detach(|| self.recorder.resolve(intent, resolution));
+        position.map(named).map_err(|error| errors::not_journaled(&error))
+    }
+
+    fn next_position(&self, py: Python<'_>) -> PyResult<(String, u64)> {
+        py.detach(|| self.recorder.next_position()).map(named).map_err(|error| errors::not_journaled(&error))
+    }
+
+    #[pyo3(signature = (payload, stream, sequence, *, announced=false))]
+    fn append_outbox(&self, py: Python<'_>, payload: &[u8], stream: &str, sequence: u64, announced: bool) -> PyResult<&'static str> {
+        let stream = stream.parse().map_err(|error: indelible::IdError| PyValueError::new_err(error.to_string()))?;
+        let position = Position { stream, sequence };
+        match py.detach(|| self.recorder.append_outbox(payload, position, announced)) {
+            Ok(Outboxed::Done) => Ok("done"),
+            Ok(Outboxed::Moved) => Ok("moved"),
+            Ok(Outboxed::Announced) => Ok("announced"),
+            Err(error @ (indelible::Error::Outbox(_) | indelible::Error::NoOutbox)) => Err(PyValueError::new_err(error.to_string())),
+            Err(error) => Err(errors::not_journaled(&error)),
+        }
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -365,6 +399,25 @@ impl PyTransaction {
         Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor)))
     }
 
+    fn require(&mut self, evidence: &str) -> PyResult<()> {
+        self.transaction.require(self::evidence(evidence)?);
+        Ok(())
+    }
+
+    #[getter]
+    fn evidence(&self) -> &'static str {
+        name_of(self.transaction.evidence())
+    }
+
+    fn seal<'py>(&mut self, py: Python<'py>) -> PyResult<Option<(PyIntent, Bound<'py, PyBytes>)>> {
+        let (before, transaction) = (self.transaction.len(), &mut self.transaction);
+        let sealed = transaction.seal().map_err(|refused| errors::refused(&refused))?;
+        if sealed.is_none() && before > 0 {
+            self.on_loss.tell(py, &self.recorder);
+        }
+        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor), PyBytes::new(py, &payload))))
+    }
+
     fn rollback(&mut self) {
         self.transaction.rollback();
     }
@@ -379,11 +432,15 @@ impl PyTransaction {
 pub(crate) struct PyIntent {
     intent: Mutex<Option<indelible::Intent>>,
     redactor: Arc<Redactor>,
+    id: IntentId,
+    evidence: Evidence,
+    position: Option<Position>,
 }
 
 impl PyIntent {
     fn new(intent: indelible::Intent, redactor: &Arc<Redactor>) -> Self {
-        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor) }
+        let (id, evidence, position) = (intent.id(), intent.evidence(), intent.position());
+        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position }
     }
 
     fn take(&self) -> Option<indelible::Intent> {
@@ -429,6 +486,27 @@ impl PyIntent {
             intent.unknown();
         }
     }
+
+    #[getter]
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    #[getter]
+    fn evidence(&self) -> &'static str {
+        name_of(self.evidence)
+    }
+
+    #[getter]
+    fn position(&self) -> Option<(String, u64)> {
+        self.position.map(named)
+    }
+
+    fn without_marker(&self, py: Python<'_>, alias: &str) -> PyResult<Option<Self>> {
+        let Some(intent) = self.take() else { return Ok(None) };
+        let intent = py.detach(|| intent.without_marker(alias)).map_err(|refused| errors::refused(&refused))?;
+        Ok(Some(Self::new(intent, &self.redactor)))
+    }
 }
 
 fn final_events(events: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Event>>> {
@@ -438,6 +516,24 @@ fn final_events(events: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Event>>> {
         taken.push(if event.is_none() { None } else { Some(event.cast::<PyEvent>()?.get().take()?) });
     }
     Ok(taken)
+}
+
+const EVIDENCE: [(&str, Evidence); 3] = [("ack", Evidence::Ack), ("marker", Evidence::Marker), ("outbox", Evidence::Outbox)];
+
+fn evidence(given: &str) -> PyResult<Evidence> {
+    choice(given, &EVIDENCE)
+}
+
+fn name_of(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Ack => "ack",
+        Evidence::Marker => "marker",
+        Evidence::Outbox => "outbox",
+    }
+}
+
+fn named(position: Position) -> (String, u64) {
+    (position.stream.to_string(), position.sequence)
 }
 
 fn choice<T: Copy>(given: &str, choices: &[(&str, T)]) -> PyResult<T> {

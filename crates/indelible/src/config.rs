@@ -1,9 +1,10 @@
 //! How a recorder is set up; parsed elsewhere, plain values here.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indelible_core::EVENT_BYTES_MIN;
+use indelible_core::{EVENT_BYTES_MIN, Event, Kind};
 
 use crate::capture::Capture;
 
@@ -22,15 +23,24 @@ pub enum Durability {
 }
 
 /// What happens when an event cannot be recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum OnFailure {
-    /// Wait up to 2 s, then refuse the action before COMMIT.
-    Required,
+    /// Count the loss.
+    BestEffort,
     /// Wait up to 50 ms, then count the loss.
     #[default]
     Standard,
-    /// Count the loss.
-    BestEffort,
+    /// Wait up to 2 s, then refuse the action before COMMIT.
+    Required,
+}
+
+/// Events that have a mode of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EventClass {
+    /// Those of one kind.
+    Kind(Kind),
+    /// Those about one type of resource, such as `clinic.Patient`; this counts before the kind.
+    Type(String),
 }
 
 impl OnFailure {
@@ -40,6 +50,50 @@ impl OnFailure {
             Self::Standard => Duration::from_millis(50),
             Self::BestEffort => Duration::ZERO,
         }
+    }
+}
+
+/// The mode of every event.
+#[derive(Debug, Default)]
+pub(crate) struct Modes {
+    default: OnFailure,
+    kinds: Vec<(Kind, OnFailure)>,
+    types: HashMap<String, OnFailure>,
+}
+
+impl Modes {
+    pub(crate) fn new(default: OnFailure, given: &[(EventClass, OnFailure)]) -> Self {
+        let mut modes = Self { default, ..Self::default() };
+        for (class, mode) in given {
+            match class {
+                EventClass::Kind(kind) => modes.kinds.push((*kind, *mode)),
+                EventClass::Type(name) => {
+                    modes.types.insert(name.clone(), *mode);
+                }
+            }
+        }
+        modes
+    }
+
+    pub(crate) fn of(&self, event: &Event) -> OnFailure {
+        if self.is_uniform() {
+            return self.default;
+        }
+        let by_type = event.resource.as_ref().and_then(|resource| self.types.get(&resource.r#type)).copied();
+        let by_kind = || self.kinds.iter().find(|(kind, _)| *kind == event.kind).map(|&(_, mode)| mode);
+        by_type.or_else(by_kind).unwrap_or(self.default)
+    }
+
+    /// The strictest mode of several events; the default where there are none.
+    pub(crate) fn strictest(&self, events: &[Event]) -> OnFailure {
+        if self.is_uniform() {
+            return self.default;
+        }
+        events.iter().map(|event| self.of(event)).max().unwrap_or(self.default)
+    }
+
+    fn is_uniform(&self) -> bool {
+        self.kinds.is_empty() && self.types.is_empty()
     }
 }
 
@@ -111,6 +165,8 @@ pub struct Config {
     pub durability: Durability,
     /// What happens when it cannot be recorded.
     pub on_failure: OnFailure,
+    /// What happens when events of these classes cannot be recorded. The events of one transaction share the strictest mode among them.
+    pub on_failure_of: Vec<(EventClass, OnFailure)>,
     /// What is kept of rolled-back transactions.
     pub keep_rolled_back: KeepRolledBack,
     /// Bounds.
@@ -131,6 +187,7 @@ impl Config {
             process_kind: "web".to_owned(),
             durability: Durability::default(),
             on_failure: OnFailure::default(),
+            on_failure_of: Vec::new(),
             keep_rolled_back: KeepRolledBack::default(),
             limits: Limits::default(),
             capture: None,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use indelible_core::FrameError;
+
 /// Why a recorder could not be opened or an event not be recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +50,15 @@ pub enum Error {
     /// An earlier event failed less than 100 ms ago; this one was not tried.
     #[error("the journal failed a moment ago and is not tried again yet")]
     Degraded,
+    /// The payload of a row of the outbox cannot be read.
+    #[error("the row of the outbox is not what was written into it: {0}")]
+    Outbox(#[source] FrameError),
+    /// The payload of a row of the outbox is that of an intent with other evidence.
+    #[error("the row of the outbox holds an intent that does not belong into an outbox")]
+    NoOutbox,
+    /// The process captures its events and has no journal.
+    #[error("this process captures its events and has no journal")]
+    Nowhere,
     /// A thread panicked while it held the journal.
     #[error("the journal's state is not usable after a panic")]
     Poisoned,

@@ -1,17 +1,20 @@
 //! Between INTENT and OUTCOME: events of a write that is about to be committed.
 
-use indelible_core::{Event, Evidence, Frame, IntentId, Item, Json, Outcome, Resolution, Stamp};
+use indelible_core::{
+    Event, Evidence, FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Stamp, StreamId, encode_frame,
+};
 
 use crate::capture::Fate;
 use crate::clock;
 use crate::config::OnFailure;
 use crate::error::Error;
+use crate::journal::Position;
 use crate::recorder::{Recorded, Recorder};
 
 /// Room made at once for what a body holds besides its changes, so that few bodies pay for growing.
 const BODY_BYTES: usize = 1024;
 
-/// The intent could not be journaled and the policy is [`OnFailure::Required`]: the write must not be committed.
+/// The intent could not be journaled and an event of it is [`OnFailure::Required`]: the write must not be committed.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit journal refused the write: {0}")]
 pub struct Refused(#[source] pub Error);
@@ -27,58 +30,144 @@ pub struct Intent {
     stamps: Vec<Stamp>,
     /// As announced: a commit may complete them, a rollback keeps those that the policy wants.
     events: Vec<Event>,
-    journaled: bool,
+    /// The strictest mode among the events.
+    mode: OnFailure,
+    evidence: Evidence,
+    /// Where the INTENT is, once it is in the journal.
+    position: Option<Position>,
     /// Numbers of the events in the capture, where there is one.
     captured: Vec<u64>,
 }
 
 impl Intent {
-    pub(crate) fn journal(recorder: &Recorder, alias: &str, events: Vec<Event>, captured: Vec<u64>) -> Result<Self, Refused> {
+    pub(crate) fn journal(
+        recorder: &Recorder,
+        alias: &str,
+        events: Vec<Event>,
+        captured: Vec<u64>,
+        evidence: Evidence,
+    ) -> Result<Self, Refused> {
+        let mut intent = Self::announce(recorder, events, captured, evidence);
+        if recorder.capture().is_some() {
+            return Ok(intent);
+        }
+        let failure = match intent.append(alias) {
+            Ok((position, synced)) => {
+                intent.position = Some(position);
+                synced.err()
+            }
+            Err(error) => Some(error),
+        };
+        match failure {
+            Some(error) if intent.mode == OnFailure::Required => {
+                // The refusal itself becomes an event as soon as writing works. Where only the sync failed the intent is in the
+                // journal, and nobody will commit it.
+                recorder.count_losses(1);
+                intent.tell(Resolution::RolledBack, []);
+                Err(Refused(error))
+            }
+            Some(_) => {
+                if intent.position.is_none() {
+                    recorder.count_losses(intent.stamps.len() as u64);
+                }
+                Ok(intent)
+            }
+            None => Ok(intent),
+        }
+    }
+
+    /// The payload of an INTENT frame with the events, for a row of the outbox; nothing is journaled. `None` where the events cannot be
+    /// encoded; they are counted as lost then.
+    pub(crate) fn seal(
+        recorder: &Recorder,
+        alias: &str,
+        events: Vec<Event>,
+        captured: Vec<u64>,
+    ) -> Result<Option<(Self, Vec<u8>)>, Refused> {
+        let intent = Self::announce(recorder, events, captured, Evidence::Outbox);
+        if recorder.capture().is_some() {
+            return Ok(Some((intent, Vec::new())));
+        }
+        let sealed = intent.bodies(intent.events.iter().map(Some)).map(|bodies| {
+            let mut frame = Vec::new();
+            encode_frame(StreamId::from_bytes([0; 16]), 1, &intent.frame(alias, &bodies), &mut frame);
+            frame.split_off(FRAME_HEADER_BYTES)
+        });
+        match sealed {
+            Ok(payload) => Ok(Some((intent, payload))),
+            Err(error) if intent.mode == OnFailure::Required => {
+                recorder.count_losses(1);
+                Err(Refused(error))
+            }
+            Err(_) => {
+                recorder.count_losses(intent.stamps.len() as u64);
+                Ok(None)
+            }
+        }
+    }
+
+    fn announce(recorder: &Recorder, events: Vec<Event>, captured: Vec<u64>, evidence: Evidence) -> Self {
         let at = clock::now();
-        let mut intent = Self {
+        Self {
             recorder: recorder.clone(),
             process: std::process::id(),
             id: clock::intent_id(at),
             stamps: events.iter().map(|_| Stamp { id: clock::event_id(at), recorded_at: at }).collect(),
-            events: Vec::new(),
-            journaled: false,
+            mode: recorder.modes().strictest(&events),
+            events,
+            evidence,
+            position: None,
             captured,
-        };
-        if recorder.capture().is_some() {
-            intent.events = events;
-            return Ok(intent);
         }
-        let appended = intent.bodies(events.iter().map(Some)).and_then(|bodies| {
-            let items = items(&intent.stamps, &bodies);
-            let frame = Frame::Intent { intent: intent.id, evidence: Evidence::Ack, alias: short(alias), items };
-            recorder.append_frame(&frame, true)
-        });
-        intent.journaled = appended.as_ref().err().is_none_or(Error::is_only_unsynced);
-        match appended {
-            Err(error) if recorder.config().on_failure == OnFailure::Required => {
-                // Where only the sync failed the intent is in the journal, and nobody will commit it.
-                intent.tell(Resolution::RolledBack, []);
-                return Err(Refused(error));
-            }
-            Err(_) if !intent.journaled => intent.stamps.iter().for_each(|_| recorder.count_loss()),
-            _ => {}
-        }
-        intent.events = events;
-        Ok(intent)
+    }
+
+    fn append(&self, alias: &str) -> Result<(Position, Result<(), Error>), Error> {
+        let bodies = self.bodies(self.events.iter().map(Some))?;
+        self.recorder.append_at_least(&self.frame(alias, &bodies), true, self.mode)
+    }
+
+    fn frame<'a>(&self, alias: &'a str, bodies: &'a [String]) -> Frame<'a> {
+        Frame::Intent { intent: self.id, evidence: self.evidence, alias: short(alias), items: items(&self.stamps, bodies) }
     }
 
     /// An intent without events, of which nothing is journaled.
     pub(crate) fn nothing(recorder: &Recorder) -> Self {
-        let id = clock::intent_id(clock::now());
-        Self {
-            recorder: recorder.clone(),
-            process: std::process::id(),
-            id,
-            stamps: Vec::new(),
-            events: Vec::new(),
-            journaled: false,
-            captured: Vec::new(),
-        }
+        Self::announce(recorder, Vec::new(), Vec::new(), Evidence::Ack)
+    }
+
+    /// Its identifier: what a marker in the database is called by.
+    #[must_use]
+    pub fn id(&self) -> IntentId {
+        self.id
+    }
+
+    /// Where its INTENT is. `None` where there is none: it was lost, it is sealed for an outbox, or it announces nothing.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// How its commit can be proved, as its INTENT says. With [`Evidence::Marker`] and a [`Intent::position`] the transaction must not be
+    /// committed without the marker: a resolver would find that it was rolled back.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
+    /// The same events under another intent whose evidence is `ack`, for when the marker could not be written and the transaction is
+    /// committed all the same. This intent is answered as rolled back, and nothing of it is kept as `aborted`.
+    ///
+    /// The events get other identifiers: where the database took longer to refuse the marker than the agent waits, the trail has the old
+    /// ones, in doubt, and what it learns about them afterwards must not be said of the new ones.
+    ///
+    /// # Errors
+    /// [`Refused`] where an event is [`OnFailure::Required`] and the new intent could not be journaled in time: roll back.
+    pub fn without_marker(mut self, alias: &str) -> Result<Self, Refused> {
+        let events = std::mem::take(&mut self.events);
+        let captured = std::mem::take(&mut self.captured);
+        let recorder = self.recorder.clone();
+        self.tell(Resolution::RolledBack, []);
+        Self::journal(&recorder, alias, events, captured, Evidence::Ack)
     }
 
     /// How many events it announces.
@@ -96,7 +185,8 @@ impl Intent {
     /// What its events will be called while nothing else is known of them.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
-        if self.journaled || !self.captured.is_empty() { Recorded::Held } else { Recorded::Lost }
+        let is_held = self.position.is_some() || self.evidence == Evidence::Outbox || !self.captured.is_empty();
+        if is_held { Recorded::Held } else { Recorded::Lost }
     }
 
     /// Says that the write was committed and the events are as announced.
@@ -149,12 +239,13 @@ impl Intent {
             return self.tell_capture(resolution, events);
         }
         // A forked child inherits intents that are its parent's to resolve.
-        if !self.journaled || self.process != std::process::id() {
+        if self.position.is_none() || self.process != std::process::id() {
             return;
         }
         let told = self.bodies(events.into_iter()).and_then(|bodies| {
             let items = items(&self.stamps[..bodies.len()], &bodies);
-            self.recorder.append_frame(&Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items }, false)
+            let frame = Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items };
+            self.recorder.append_frame(&frame, false, self.mode)
         });
         drop(told);
     }

@@ -30,6 +30,7 @@ mod capture;
 mod clock;
 mod config;
 mod error;
+mod evidence;
 mod intent;
 mod journal;
 mod recorder;
@@ -37,8 +38,9 @@ mod told;
 mod transaction;
 
 pub use capture::{Capture, Captured, Fate};
-pub use config::{Config, Durability, KeepRolledBack, Limits, OnFailure};
+pub use config::{Config, Durability, EventClass, KeepRolledBack, Limits, OnFailure};
 pub use error::Error;
+pub use evidence::Outboxed;
 pub use indelible_core::*;
 pub use intent::{Intent, Refused};
 pub use journal::{JournalHealth, Position};

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use indelible_core::{EncodedSource, Event, EventId, Frame, Item, Source, Stamp, StreamId};
+use indelible_core::{EncodedSource, Event, EventId, Evidence, Frame, Item, Source, Stamp, StreamId};
 
 use crate::capture::{Capture, Fate};
 use crate::clock;
-use crate::config::{Config, KeepRolledBack, OnFailure, is_service_name};
+use crate::config::{Config, KeepRolledBack, Modes, OnFailure, is_service_name};
 use crate::error::Error;
 use crate::intent::{Intent, Refused};
 use crate::journal::{Journal, JournalHealth, Position, Settings};
@@ -35,6 +35,7 @@ pub struct Recorder {
 
 struct Shared {
     config: Config,
+    modes: Modes,
     host: String,
     first: Process,
 }
@@ -97,7 +98,8 @@ impl Recorder {
         }
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let first = Process::start(&config, &host)?;
-        Ok(Self { shared: Arc::new(Shared { config, host, first }) })
+        let modes = Modes::new(config.on_failure, &config.on_failure_of);
+        Ok(Self { shared: Arc::new(Shared { config, modes, host, first }) })
     }
 
     /// Journals one event at once, whatever any transaction does.
@@ -127,19 +129,19 @@ impl Recorder {
     }
 
     fn record_stamped(&self, event: Event, stamp: Stamp) -> Recorded {
+        let mode = self.shared.modes.of(&event);
         let recorded = with_scratch(|body| {
             let process = self.process()?;
             event.encode_from(&stamp, &process.source, self.shared.config.limits.event_bytes, body);
             let item = Item { event: stamp.id, recorded_at: stamp.recorded_at, body: body.as_bytes() };
-            self.append(process, &Frame::Event(item), true)
+            Self::append(process, &Frame::Event(item), true, mode)
         });
         match recorded {
-            Ok(position) => Recorded::At(position),
-            Err(error) => {
-                // What is in the journal may still arrive: counting it as lost would make the trail say too much.
-                if !error.is_only_unsynced() {
-                    self.count_loss();
-                }
+            Ok((position, Ok(()))) => Recorded::At(position),
+            // What is in the journal may still arrive: counting it as lost would make the trail say too much.
+            Ok((_, Err(_))) => Recorded::Lost,
+            Err(_) => {
+                self.count_losses(1);
                 Recorded::Lost
             }
         }
@@ -156,7 +158,16 @@ impl Recorder {
     /// # Errors
     /// [`Refused`] with [`OnFailure::Required`] when the intent could not be journaled in time: the write must not be sent.
     pub fn intent(&self, alias: &str, events: Vec<Event>) -> Result<Intent, Refused> {
+        self.intent_with(alias, events, Evidence::Ack)
+    }
+
+    /// The same with other evidence than `ack`: for a write that the caller puts into a transaction with its marker.
+    ///
+    /// # Errors
+    /// As [`Recorder::intent`].
+    pub fn intent_with(&self, alias: &str, events: Vec<Event>, evidence: Evidence) -> Result<Intent, Refused> {
         let mut transaction = self.transaction(alias);
+        transaction.require(evidence);
         transaction.reserve(events.len());
         for event in events {
             transaction.record(event);
@@ -238,10 +249,26 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn count_loss(&self) {
+    /// Counts events that were lost before they came here. They become one event of the trail, `audit.loss`, as soon as anything can
+    /// be journaled: nothing is written by this call.
+    pub fn count_losses(&self, events: u64) {
         if let Ok(process) = self.process() {
-            process.journal.count_loss();
+            process.journal.count_losses(events);
         }
+    }
+
+    /// What happens when this event cannot be recorded.
+    #[must_use]
+    pub fn on_failure(&self, event: &Event) -> OnFailure {
+        self.shared.modes.of(event)
+    }
+
+    pub(crate) fn modes(&self) -> &Modes {
+        &self.shared.modes
+    }
+
+    pub(crate) fn journal(&self) -> Result<&Journal, Error> {
+        if self.capture().is_some() { Err(Error::Nowhere) } else { Ok(&self.process()?.journal) }
     }
 
     pub(crate) fn encode(&self, event: &Event, stamp: &Stamp, body: &mut String) -> Result<(), Error> {
@@ -249,13 +276,17 @@ impl Recorder {
         Ok(())
     }
 
-    pub(crate) fn append_frame(&self, frame: &Frame<'_>, synced: bool) -> Result<Position, Error> {
-        self.append(self.process()?, frame, synced)
+    pub(crate) fn append_frame(&self, frame: &Frame<'_>, synced: bool, mode: OnFailure) -> Result<Position, Error> {
+        let (position, synced) = self.append_at_least(frame, synced, mode)?;
+        synced.map(|()| position)
     }
 
-    fn append(&self, process: &Process, frame: &Frame<'_>, synced: bool) -> Result<Position, Error> {
-        let on_failure = self.shared.config.on_failure;
-        process.journal.append(frame, synced, on_failure.patience(), on_failure == OnFailure::Required)
+    pub(crate) fn append_at_least(&self, frame: &Frame<'_>, synced: bool, mode: OnFailure) -> Result<(Position, Result<(), Error>), Error> {
+        Self::append(self.process()?, frame, synced, mode)
+    }
+
+    fn append(process: &Process, frame: &Frame<'_>, synced: bool, mode: OnFailure) -> Result<(Position, Result<(), Error>), Error> {
+        process.journal.append(frame, synced, mode.patience(), mode == OnFailure::Required)
     }
 
     /// This process's journal; after a fork a new one.

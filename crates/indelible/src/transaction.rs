@@ -1,6 +1,6 @@
 //! Events of a database transaction, held in memory until it is about to be committed.
 
-use indelible_core::{Event, Json};
+use indelible_core::{Event, Evidence, Json};
 
 use crate::capture::Fate;
 use crate::clock;
@@ -23,6 +23,7 @@ pub struct Transaction {
     bytes: usize,
     folds: Vec<Fold>,
     savepoints: Vec<Savepoint>,
+    evidence: Evidence,
     /// Numbers of the events in the capture, where there is one.
     captured: Vec<u64>,
     /// Of each pair of events that a capture shows as one: place of the later, place and number of the earlier.
@@ -56,6 +57,7 @@ impl Transaction {
             bytes: 0,
             folds: Vec::new(),
             savepoints: Vec::new(),
+            evidence: Evidence::Ack,
             captured: Vec::new(),
             superseded: Vec::new(),
         }
@@ -144,6 +146,19 @@ impl Transaction {
         self.held = merged.into_iter().flatten().collect();
     }
 
+    /// Asks for this evidence of the COMMIT, or a stronger one that was asked for before. It holds until the transaction ends, whichever
+    /// savepoints are rolled back.
+    pub fn require(&mut self, evidence: Evidence) {
+        self.forget_parents_events();
+        self.evidence = self.evidence.max(evidence);
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
     /// Makes room for exactly this many events: most writes outside of a transaction are one row.
     pub(crate) fn reserve(&mut self, events: usize) {
         self.held.reserve_exact(events.min(self.recorder.config().limits.transaction_events));
@@ -199,15 +214,37 @@ impl Transaction {
     /// Journals INTENT with all held events; `None` when there are none. The transaction is empty afterwards, whatever is returned.
     ///
     /// # Errors
-    /// [`Refused`] with `OnFailure::Required` when it could not be journaled in time: roll back instead of committing.
+    /// [`Refused`] when it could not be journaled in time and an event is `OnFailure::Required`: roll back instead of committing.
     pub fn prepare(&mut self) -> Result<Option<Intent>, Refused> {
-        self.forget_parents_events();
-        let events = self.take();
-        let captured = std::mem::take(&mut self.captured);
+        let (events, captured, evidence) = self.take_all();
         if events.is_empty() {
             return Ok(None);
         }
-        Intent::journal(&self.recorder, &self.alias, events, captured).map(Some)
+        Intent::journal(&self.recorder, &self.alias, events, captured, evidence).map(Some)
+    }
+
+    /// Makes a payload of all held events for a row of the outbox, and journals nothing; `None` when there are none. The transaction is
+    /// empty afterwards, whatever is returned.
+    ///
+    /// The row is written in the same transaction, so that it is there if and only if that is committed; [`Recorder::append_outbox`]
+    /// takes it from there. The intent has no position: told *committed* it does nothing, told *rolled back* it records what the policy
+    /// keeps as `aborted`. Where events are captured, the payload is empty and no row is to be written.
+    ///
+    /// # Errors
+    /// [`Refused`] when the events cannot be encoded and one of them is `OnFailure::Required`. Otherwise they are counted as lost, and the
+    /// answer is `None`.
+    pub fn seal(&mut self) -> Result<Option<(Intent, Vec<u8>)>, Refused> {
+        let (events, captured, _) = self.take_all();
+        if events.is_empty() {
+            return Ok(None);
+        }
+        Intent::seal(&self.recorder, &self.alias, events, captured)
+    }
+
+    fn take_all(&mut self) -> (Vec<Event>, Vec<u64>, Evidence) {
+        self.forget_parents_events();
+        let evidence = self.evidence;
+        (self.take(), std::mem::take(&mut self.captured), evidence)
     }
 
     /// Drops what is held: ROLLBACK. What the policy keeps is recorded with outcome `aborted`.
@@ -252,6 +289,7 @@ impl Transaction {
     fn take(&mut self) -> Vec<Event> {
         self.savepoints.clear();
         self.superseded.clear();
+        self.evidence = Evidence::Ack;
         self.bytes = 0;
         if !self.superseding.is_empty() {
             self.merge();

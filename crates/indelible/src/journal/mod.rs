@@ -135,18 +135,70 @@ impl Journal {
     /// a full disk does not make every event wait.
     ///
     /// # Errors
-    /// [`Error::Sync`] and [`Error::SyncTimeout`]: the frame is in the journal and not known to be on disk. Any other: it is not there.
-    pub(crate) fn append(&self, frame: &Frame<'_>, synced: bool, patience: Duration, insistent: bool) -> Result<Position, Error> {
+    /// The frame is not in the journal. Where it is and is not known to be on disk, the second part of the answer is [`Error::Sync`] or
+    /// [`Error::SyncTimeout`].
+    pub(crate) fn append(
+        &self,
+        frame: &Frame<'_>,
+        synced: bool,
+        patience: Duration,
+        insistent: bool,
+    ) -> Result<(Position, Result<(), Error>), Error> {
         before_boundary(frame);
         let (position, must_sync) = self.write(frame, patience, insistent).inspect_err(|error| self.failed(error))?;
         if self.settings.durability == Durability::Synced && (synced || must_sync) {
-            let patience = patience.max(SYNC_PATIENCE_MIN);
-            let synced = self.group.wait(position.sequence, patience, || self.sync());
-            synced.inspect_err(|error| self.failed(error))?;
+            let synced = self.force_out(position, patience);
+            if synced.is_err() {
+                return Ok((position, synced));
+            }
         }
         self.recovered();
         after_boundary(frame);
-        Ok(position)
+        Ok((position, Ok(())))
+    }
+
+    fn force_out(&self, position: Position, patience: Duration) -> Result<(), Error> {
+        let synced = self.group.wait(position.sequence, patience.max(SYNC_PATIENCE_MIN), || self.sync());
+        synced.inspect_err(|error| self.failed(error))
+    }
+
+    /// Forces out what was written until this position, where this journal does that; a failure is kept for whoever comes next.
+    pub(crate) fn settle(&self, position: Position) {
+        if self.settings.durability == Durability::Synced {
+            let _ = self.force_out(position, SYNC_PATIENCE_MIN);
+        }
+    }
+
+    /// Where the next frame will be, if no other thread appends one before: the stream is opened and losses are written down for that.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub(crate) fn next_position(&self) -> Result<Position, Error> {
+        let next = || {
+            let mut writer = self.writer()?;
+            let stream = self.ensure_stream(&mut writer)?;
+            writer.append_loss(&self.settings, &self.system)?;
+            Ok(Position { stream, sequence: writer.last_sequence() + 1 })
+        };
+        next().inspect_err(|error| self.failed(error))
+    }
+
+    /// Appends one frame where it is the next one at this position; `None`: it is not, and nothing was appended. It is tried once, at once.
+    ///
+    /// # Errors
+    /// The frame is not in the journal.
+    pub(crate) fn append_as(&self, frame: &Frame<'_>, position: Position) -> Result<Option<Position>, Error> {
+        let append = || {
+            let mut writer = self.writer()?;
+            if !writer.is_next(position) {
+                return Ok(None);
+            }
+            before_boundary(frame);
+            writer.append(frame, &self.settings, &self.system)?;
+            after_boundary(frame);
+            Ok(Some(position))
+        };
+        append().inspect_err(|error| self.failed(error)).inspect(|_| self.recovered())
     }
 
     fn write(&self, frame: &Frame<'_>, patience: Duration, insistent: bool) -> Result<(Position, bool), Error> {
@@ -213,11 +265,6 @@ impl Journal {
             }
         }
         Err(Error::Sync(failure.unwrap_or_else(|| io::ErrorKind::Other.into())))
-    }
-
-    /// Counts an event that was given up.
-    pub(crate) fn count_loss(&self) {
-        self.count_losses(1);
     }
 
     /// Counts events that were given up, here or before they came here. Nothing is written: the next frame that can be is preceded by a

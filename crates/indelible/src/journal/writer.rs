@@ -7,7 +7,7 @@ use indelible_core::{Frame, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, Times
 
 use super::files::OpenFile;
 use super::stream::{Stream, undo_file};
-use super::{Settings, System};
+use super::{Position, Settings, System};
 use crate::config::Durability;
 use crate::error::Error;
 
@@ -115,12 +115,23 @@ impl Writer {
 
     /// Appends one frame and returns its sequence. On an error nothing was appended and the sequence is used again.
     pub(super) fn append(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
+        self.append_loss(settings, system)?;
+        self.append_frame(frame, settings, system)
+    }
+
+    /// Appends a LOSS frame where something was lost.
+    pub(super) fn append_loss(&mut self, settings: &Settings, system: &System) -> Result<(), Error> {
         if let Some(loss) = self.loss {
             let frame = Frame::Loss { count: loss.count, first_at: loss.first_at, last_at: loss.last_at };
             self.append_frame(&frame, settings, system)?;
             self.loss = None;
         }
-        self.append_frame(frame, settings, system)
+        Ok(())
+    }
+
+    /// Whether the next frame that is appended will be at this position.
+    pub(super) fn is_next(&self, position: Position) -> bool {
+        self.stream() == Some(position.stream) && self.next_sequence == position.sequence && self.loss.is_none()
     }
 
     fn append_frame(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
