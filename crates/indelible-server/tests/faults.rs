@@ -9,10 +9,11 @@ mod seed;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs};
 
-use faulty::worker::{self, REQUIRED, STANDARD, World};
-use faulty::{EIO, Fault, Kind};
+use faulty::worker::{self, Manner, REQUIRED, STANDARD, World};
+use faulty::{EIO, Fault, HEALS_WITHIN, KINDS, Kind, agent, places};
 
 const SIGKILL: i32 = 9;
 
@@ -79,4 +80,88 @@ fn a_worker_killed_at_each_failpoint_of_the_engine_has_every_commit_in_the_trail
         }
     }
     eprintln!("{} failpoints of the engine, {kills} kills", names.len());
+}
+
+/// What was tried, for the line at the end.
+#[derive(Default)]
+struct Tried {
+    faults: usize,
+    healed_after: Duration,
+    restarts: u32,
+}
+
+impl Tried {
+    fn add(&mut self, healed_after: Duration, restarts: u32, when: &str) {
+        self.faults += 1;
+        self.restarts += restarts;
+        self.healed_after = self.healed_after.max(healed_after);
+        assert!(healed_after < HEALS_WITHIN, "{when}: healed after {healed_after:?}");
+    }
+
+    fn print(&self, of: &str) {
+        let Self { faults, healed_after, restarts } = self;
+        eprintln!("{of}: {faults} faults, healed after {healed_after:?} at the latest, {restarts} starts anew");
+    }
+}
+
+/// The faults of one kind: where each is met once or for a while, or both.
+fn faults(kind: Kind, places: Vec<usize>) -> impl Iterator<Item = Fault> {
+    let both = move |at: usize| if is_full() { vec![false, true] } else { vec![at.is_multiple_of(2)] };
+    places.into_iter().flat_map(move |at| both(at).into_iter().map(move |and_on| Fault { kind, at, and_on }))
+}
+
+fn work_through(kind: Kind, manner: Manner, tried: &mut Tried) {
+    let counted = World::new(manner);
+    let (output, said) = counted.work(None, Some(kind), None);
+    assert!(output.status.success() && said.lost == Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let places = places(&counted.signs.calls(), &counted.journal(), is_full());
+    assert!(!places.is_empty(), "no call can give {}", kind.name);
+    for fault in faults(kind, places) {
+        let world = World::new(manner);
+        let when = format!("{}, {fault}", manner.policy);
+        let (output, said) = world.work(None, Some(kind), Some(&fault));
+        assert!(output.status.success(), "{when}: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(world.signs.struck().exists(), "{when}: not met");
+        assert!(manner == REQUIRED || !said.has("refused"), "{when}: the application was held up");
+        tried.add(said.healed_after.unwrap(), 0, &when);
+        world.check(&[&said], &when);
+    }
+}
+
+#[test]
+fn an_application_goes_on_whatever_its_disk_answers_and_what_it_lost_is_told() {
+    let mut tried = Tried::default();
+    KINDS.iter().for_each(|kind| work_through(*kind, STANDARD, &mut tried));
+    tried.print("worker, standard");
+}
+
+#[test]
+fn a_write_that_requires_its_record_is_refused_before_commit_or_recorded() {
+    let mut tried = Tried::default();
+    let kinds = KINDS.iter().filter(|kind| is_full() || ["ENOSPC", "failed fsync"].contains(&kind.name));
+    kinds.for_each(|kind| work_through(*kind, REQUIRED, &mut tried));
+    tried.print("worker, required");
+}
+
+#[test]
+fn an_agent_loses_nothing_and_doubles_nothing_whatever_its_disk_answers() {
+    let mut tried = Tried::default();
+    for kind in KINDS {
+        let counted = agent::World::new();
+        let calls = counted.calls(kind);
+        let places = places(&calls, counted.seed.path(), is_full());
+        // A few of each kind, others at each run.
+        let step = if is_full() { 1 } else { places.len().div_ceil(5) };
+        let first = std::process::id() as usize % step;
+        for fault in faults(kind, places.into_iter().skip(first).step_by(step).collect()) {
+            let world = agent::World::new();
+            let (call, path) = &calls[fault.at - 1];
+            let when = format!("agent, {fault}: {call} {}", path.rsplit('/').next().unwrap());
+            let met = world.meet(&fault);
+            assert!(met.struck || is_full(), "{when}: not met");
+            tried.add(met.healed_after, met.restarts, &when);
+            world.check(&when);
+        }
+    }
+    tried.print("agent");
 }

@@ -1,14 +1,20 @@
 //! Faults of files for real processes: `tests/faults/faults.c`, compiled once for each run of the tests, and what a process shall meet.
 #![allow(clippy::unwrap_used, dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod agent;
 pub(crate) mod worker;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
+
+/// From the end of a fault to everything working again.
+pub(crate) const HEALS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const EMFILE: i32 = 24;
@@ -100,6 +106,14 @@ pub(crate) fn site(call: &str, path: &str, under: &Path) -> String {
         site.push('/');
     }
     site.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
+/// One call of each place in the source, as their numbers from 1, or all.
+pub(crate) fn places(calls: &[(String, String)], under: &Path, all: bool) -> Vec<usize> {
+    let mut seen = BTreeSet::new();
+    let is_new = |(call, path): &(String, String)| seen.insert(site(call, path, under)) || all;
+    let new: Vec<bool> = calls.iter().map(is_new).collect();
+    (1..=calls.len()).filter(|at| new[at - 1]).collect()
 }
 
 /// The library, compiled by the C compiler that Rust links with.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use indelible::{Config, Durability, Event, Json, Kind as EventKind, Limits, OnFailure, Recorded, Recorder};
 use rusqlite::Connection;
 
-use super::{Fault, Kind, Signs, arm};
+use super::{Fault as Ordered, HEALS_WITHIN, Kind, Signs, arm};
 use crate::seed::Seed;
 
 /// Names the data directory for [`run`].
@@ -26,8 +26,6 @@ const DURABILITY: &str = "INDELIBLE_TEST_DURABILITY";
 const OPERATIONS: i64 = 12;
 /// Every second transaction needs a new segment.
 const SEGMENT_BYTES: u64 = 1536;
-/// How long recording may take to work again; what it took is printed.
-const HEALS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) const SERVICE: &str = "notes";
 
@@ -77,16 +75,46 @@ pub(crate) fn run() {
     let mut database = database(&data_dir);
     let first: i64 = env::var(FIRST).unwrap().parse().unwrap();
     let mut opened = None;
+    let mut fault = Fault::default();
     for number in (first..).step_by(2).take(OPERATIONS as usize) {
-        match open(&mut opened, &config) {
+        let worked = match open(&mut opened, &config) {
             Some(recorder) => operate(recorder, &mut database, number),
-            None => println!("FACT {number} unopened"),
+            None => tell(&[number], "unopened"),
+        };
+        if worked {
+            fault.healed();
+        } else if config.on_failure == OnFailure::Required {
+            // Each refusal takes its two seconds; one of them is enough.
+            fault.lift();
         }
     }
-    drop(env::var_os("FAULT_LIFTED").map(|lifted| fs::write(lifted, "")));
-    let recorder = heal(&mut opened, &config);
+    fault.lift();
+    let recorder = heal(&mut opened, &config, &mut fault);
     println!("END {}", recorder.health().lost);
     recorder.close().unwrap();
+}
+
+/// The fault that the test has ordered, as its victim sees it.
+#[derive(Default)]
+struct Fault {
+    lifted_at: Option<Instant>,
+    is_healed: bool,
+}
+
+impl Fault {
+    fn lift(&mut self) {
+        if self.lifted_at.is_none() {
+            drop(env::var_os("FAULT_LIFTED").map(|lifted| fs::write(lifted, "")));
+            self.lifted_at = Some(Instant::now());
+        }
+    }
+
+    fn healed(&mut self) {
+        let Some(lifted_at) = self.lifted_at else { return };
+        if !std::mem::replace(&mut self.is_healed, true) {
+            println!("HEALED {}", lifted_at.elapsed().as_millis());
+        }
+    }
 }
 
 fn open<'a>(opened: &'a mut Option<Recorder>, config: &Config) -> Option<&'a Recorder> {
@@ -96,42 +124,48 @@ fn open<'a>(opened: &'a mut Option<Recorder>, config: &Config) -> Option<&'a Rec
     opened.as_ref()
 }
 
-fn operate(recorder: &Recorder, database: &mut Connection, number: i64) {
+/// Says what became of these numbers, and answers whether they were recorded.
+fn tell(numbers: &[i64], fact: &str) -> bool {
+    numbers.iter().for_each(|number| println!("FACT {number} {fact}"));
+    ["recorded", "held"].contains(&fact)
+}
+
+fn operate(recorder: &Recorder, database: &mut Connection, number: i64) -> bool {
     match number % 3 {
-        0 => println!("FACT {number} {}", word(recorder.record(event(number)))),
+        0 => tell(&[number], word(recorder.record(event(number)))),
         1 => {
-            let digest = [number as u8; 10];
-            let recorded = recorder.record_once(event(number), 1_700_000_000_000 + number as u64, digest);
-            println!("FACT {number} {}", recorded.map_or("told", word));
+            let recorded = recorder.record_once(event(number), 1_700_000_000_000 + number as u64, [number as u8; 10]);
+            tell(&[number], recorded.map_or("told", word))
         }
         _ => transact(recorder, database, number),
     }
 }
 
-fn transact(recorder: &Recorder, database: &mut Connection, number: i64) {
+fn transact(recorder: &Recorder, database: &mut Connection, number: i64) -> bool {
+    let numbers = [number, number + 1];
     let mut held = recorder.transaction("default");
     let transaction = database.transaction().unwrap();
-    for number in [number, number + 1] {
+    for number in numbers {
         transaction.execute("INSERT INTO change (number) VALUES (?1)", [number]).unwrap();
         held.record(event(number));
     }
     let Ok(intent) = held.prepare() else {
         transaction.rollback().unwrap();
-        return println!("FACT {number} refused\nFACT {} refused", number + 1);
+        return tell(&numbers, "refused");
     };
     let intent = intent.unwrap();
     let word = word(intent.recorded());
     transaction.commit().unwrap();
     intent.committed();
-    println!("FACT {number} {word}\nFACT {} {word}", number + 1);
+    tell(&numbers, word)
 }
 
-fn heal(opened: &mut Option<Recorder>, config: &Config) -> Recorder {
+fn heal(opened: &mut Option<Recorder>, config: &Config, fault: &mut Fault) -> Recorder {
     let since = Instant::now();
     loop {
         let recorder = open(opened, config);
         if recorder.is_some_and(|recorder| matches!(recorder.record(Event::new(EventKind::Action, "note.heal")), Recorded::At(_))) {
-            println!("HEALED {}", since.elapsed().as_millis());
+            fault.healed();
             return opened.take().unwrap();
         }
         assert!(since.elapsed() < 4 * HEALS_WITHIN, "recording does not work again");
@@ -193,7 +227,7 @@ impl World {
     }
 
     /// Runs a worker to its end, which may be a violent one.
-    pub(crate) fn work(&self, failpoint: Option<&str>, kind: Option<Kind>, fault: Option<&Fault>) -> (Output, Said) {
+    pub(crate) fn work(&self, failpoint: Option<&str>, kind: Option<Kind>, fault: Option<&Ordered>) -> (Output, Said) {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["worker", "--exact", "--ignored", "--nocapture"]).env(WORKER, self.seed.path());
         command.env(POLICY, self.manner.policy).env(DURABILITY, self.manner.durability);
