@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -256,3 +257,33 @@ def test_the_token_of_a_path_is_masked_wherever_django_sends_it(database: str, s
     request = parts(trail)
     assert token not in json.dumps(request)
     assert request["path"] == f"/intent/reset/abc/[masked]{slash}"
+
+
+@pytest.mark.parametrize("referer", ["http://testserver/intent/reset/abc/{}/?page=2", "/intent/reset/abc/{}", "http://testserver/intent/reset/abc/{}"])
+def test_the_token_of_a_path_is_masked_in_the_referer(database: str, site: Client, trail: Trail, referer: str) -> None:
+    token = "c0ffee-of the-test"
+    site.get("/bodies/read/body/", headers={"referer": referer.format(quote(token))})
+    request = parts(trail)
+    assert "c0ffee" not in json.dumps(request)
+    assert request["headers"]["referer"] == referer.format("[masked]")
+
+
+def test_the_token_of_a_path_is_masked_where_a_view_sends_to_it(database: str, site: Client, trail: Trail) -> None:
+    answer = site.get("/bodies/moved/")
+    assert "c0ffee-of-the-view" in answer.headers["Location"], "the answer itself stays what it is"
+    request = parts(trail)
+    assert "c0ffee" not in json.dumps(request)
+    assert request["response_headers"]["location"] == "/intent/reset/abc/[masked]/"
+
+
+def test_addresses_of_other_sites_are_not_read_as_ours(database: str, site: Client, trail: Trail) -> None:
+    site.get("/bodies/moved/example.org/", headers={"referer": "https://example.com/intent/reset/abc/c0ffee-of-the-test/"})
+    request = parts(trail)
+    assert request["headers"]["referer"] == "https://example.com/intent/reset/abc/c0ffee-of-the-test/"
+    assert request["response_headers"]["location"] == "https://example.org/intent/reset/abc/c0ffee-of-the-view/"
+
+
+@pytest.mark.parametrize("referer", ["http://[", "/intent/reset/abc/%ff%00/", "x" * 9000, "//", "http://testserver"])
+def test_a_referer_that_is_no_address_changes_nothing(database: str, site: Client, trail: Trail, referer: str) -> None:
+    assert site.get("/bodies/answer/json/", headers={"referer": referer}).status_code == 200
+    assert parts(trail)["status"] == 200

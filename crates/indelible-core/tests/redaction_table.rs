@@ -221,6 +221,50 @@ const SHAPES: &[(As, &str, &str)] = &[
     // OAuth
     (As::Query, "code=hunter2canary&state=x", CANARY),
     (As::Form, "grant_type=authorization_code&code=hunter2canary", CANARY),
+    (As::Text, "GET /cb?code=hunter2canary&state=x HTTP/1.1", CANARY),
+    (As::Text, "see https://x/cb?state=x&amp;code=hunter2canary, please", CANARY),
+    (As::Text, "/login?next=%2Fcb%3Fcode%3Dhunter2canary%26state%3Dx", CANARY),
+    (As::Header("Location"), "https://app/cb?code=hunter2canary&state=x", CANARY),
+    (As::Header("Location"), "/cb#code=hunter2canary&state=x", CANARY),
+    (As::Header("Location"), "/login?next=%2Fcb%3Fcode%3Dhunter2canary%26state%3Dx", CANARY),
+    (As::Header("Referer"), "https://app/cb?session_state=1&code=hunter2canary", CANARY),
+    (As::Path, "/cb?code=hunter2canary&state=x#y", CANARY),
+    (As::Query, "next=%2Fcb%3Fcode%3Dhunter2canary%26state%3Dx", CANARY),
+    // certificates and proofs of clients
+    (As::Header("Ssl-Client-Cert"), "hunter2canary", CANARY),
+    (As::Header("X-SSL-Client-Cert"), "hunter2canary", CANARY),
+    (As::Header("X-Forwarded-Client-Cert"), "By=x;Cert=hunter2canary", CANARY),
+    (As::Header("X-ARR-ClientCert"), "hunter2canary", CANARY),
+    (As::Header("X-Amzn-Mtls-Clientcert-Leaf"), "hunter2canary", CANARY),
+    (As::Header("X-Client-Certificate"), "hunter2canary", CANARY),
+    (As::Header("DPoP"), "hunter2canary", CANARY),
+    (As::Header("HTTP_DPOP"), "hunter2canary", CANARY),
+    (As::Text, "DPoP: hunter2canary", CANARY),
+    (As::Text, "Authorization: DPoP hunter2canary", CANARY),
+    (As::Text, "Proxy-Authorization: Custom hunter2canary", CANARY),
+    (As::Text, "proxy_authorization=Custom hunter2canary x", CANARY),
+    // a user and a password in one option
+    (As::Text, "curl -u ana:hunter2canary https://x", CANARY),
+    (As::Text, "curl -uana:hunter2canary https://x", CANARY),
+    (As::Text, "curl --user=ana:hunter2canary https://x", CANARY),
+    (As::Text, "curl --proxy-user 'ana:hunter2canary'", CANARY),
+    (As::Text, "['curl', '-u', 'ana:hunter2canary']", CANARY),
+    (As::Json, r#"{"cmd":"curl -u ana:hunter2canary https://x"}"#, CANARY),
+    // blocks of lines, and tables
+    (As::Text, "user: ana\npassword: correct horse hunter2canary\n", CANARY),
+    (As::Text, "db:\n  host: x\n  password: |\n    hunter2canary\n  port: 1", CANARY),
+    (As::Text, "db:\n  password:\n    - a\n    - hunter2canary\n  port: 1", CANARY),
+    (As::Text, "Host: x\r\nX-Api-Key: a, hunter2canary\r\n\r\n", CANARY),
+    (As::Json, r#"{"yaml":"user: ana\npassword: correct horse hunter2canary\n"}"#, CANARY),
+    (As::Text, "name,password\nana,hunter2canary\n", CANARY),
+    (As::Text, "id;API key\r\n1;hunter2canary\r\n", CANARY),
+    (As::Text, "id\ttoken\n1\t\"x \"\"y\nhunter2canary\"\n", CANARY),
+    (As::Json, r#"{"csv":"name,password\nana,hunter2canary\n"}"#, CANARY),
+    (As::Json, "name,password,n\nana,hunter2canary,1\nbob,hunter2canary,2\n", CANARY),
+    // links for a new password
+    (As::Path, "/reset/Mg/d8v2d1-0123456789abcdef0123456789abcdef/", "d8v2d1-0123456789abcdef"),
+    (As::Header("Referer"), "https://x/reset/Mg/d8v2d1-0123456789abcdef0123456789abcdef/", "d8v2d1-0123456789abcdef"),
+    (As::Text, "GET /reset/Mg/d8v2d1-0123456789abcdef0123456789abcdef/ HTTP/1.1", "d8v2d1-0123456789abcdef"),
 ];
 
 #[test]
@@ -293,8 +337,40 @@ fn only_the_secret_is_replaced() {
         (As::Json, r#"[["pin",1],["a","b"]]"#, r#"[["pin","[masked]"],["a","b"]]"#),
         (As::Json, r#"[{"name":"pin","value":[1],"x":2}]"#, r#"[{"name":"pin","value":"[masked]","x":2}]"#),
         (As::Query, "?code=x&state=y&z=1", "?code=[masked]&state=y&z=1"),
+        (As::Text, "at /cb?a=1&code=x&state=y, twice", "at /cb?a=1&code=[masked]&state=y, twice"),
+        (As::Text, "curl -u ana:pw https://x/y", "curl -u ana:[masked] https://x/y"),
+        (As::Text, "Authorization: DPoP abc1, x", "Authorization: [masked], x"),
+        (As::Text, "host: x\npassword: a b, c\nport: 1", "host: x\npassword: [masked]\nport: 1"),
+        (As::Text, "host: x\npassword: \"a b\"\nport: 1", "host: x\npassword: \"[masked]\"\nport: 1"),
+        (As::Text, "a,pin,b\n1,2,3\n4,5,6\n", "a,pin,b\n1,[masked],3\n4,[masked],6\n"),
+        (As::Path, "/reset/Mg/d8v2d1-0123456789abcdef0123456789abcdef/x", "/reset/Mg/[masked]/x"),
     ] {
         assert_eq!(redact(&redactor, how, input), expected, "{how:?}");
+    }
+}
+
+/// What looks like a secret and is none: each row has been taken for one, or easily would be.
+#[test]
+fn ordinary_text_stays_as_it_is() {
+    let redactor = Redactor::default();
+    for (how, input) in [
+        (As::Query, "code=SUMMER&page=2"),
+        (As::Text, "exit code=1, state=failed"),
+        (As::Text, "docker run -u 1000:1000 --user 33:33 web"),
+        (As::Text, "git push -u origin main: done"),
+        (As::Text, "psql -U ana -h db:5432"),
+        (As::Text, "tar -uvf a:b"),
+        (As::Text, "Dear Ana, the tokens, cards and keys\nare ready, all of them."),
+        (As::Text, "name,age\nana,4\n"),
+        (As::Text, "host: x\nuser: ana b\nport: 1"),
+        (As::Text, "/static/d8v2d1-0123456789abcdef0123456789abcdef.css"),
+        (As::Text, "commit 0123456789abcdef0123456789abcdef01234567 by build-0123456789abcdef0123456789abcdef"),
+        (As::Header("Ssl-Client-Verify"), "SUCCESS"),
+        (As::Header("Ssl-Client-Subject-Dn"), "CN=ana"),
+        (As::Header("X-Amzn-Mtls-Clientcert-Serial-Number"), "03A5B1"),
+        (As::Header("Referer"), "https://x/reset/Mg/set-password/"),
+    ] {
+        assert_eq!(redact(&redactor, how, input), input, "{how:?}");
     }
 }
 

@@ -146,9 +146,10 @@ def _given(command: BaseCommand, name: str, options: Mapping[str, Any]) -> dict[
     """
     parser = command.create_parser("manage.py", name)
     telling = _telling_names(parser)
+    spoken = {action.dest: option for action in parser._actions for option in action.option_strings}
     own = {key: value for key, value in options.items() if key not in _OF_EVERY_COMMAND}
     return {
-        telling.get(key, key): _as_line(value) if isinstance(value, (list, tuple)) else value
+        telling.get(key, key): _as_line(value) if isinstance(value, (list, tuple)) else _as_given(spoken.get(key), value)
         for key, value in own.items()
         if value != parser.get_default(key)
     }
@@ -161,6 +162,14 @@ def _telling_names(parser: Any) -> dict[str, str]:
         return {}
     names = ((action.dest, option.lstrip("-")) for action in parser._actions for option in action.option_strings)
     return {dest: name for dest, name in names if redactor.masks_field(name)}
+
+
+def _as_given(option: str | None, value: Any) -> Any:
+    """A value without the password that stands in it only because of its option: ``--user ana:…``."""
+    redactor = _runtime.runtime().redactor()
+    if option is None or redactor is None or not isinstance(value, str) or ":" not in value:
+        return value
+    return redactor.text(f"{option} {value}").removeprefix(f"{option} ")
 
 
 def _as_line(words: Any) -> Any:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import MiddlewareNotUsed
-from django.urls import resolve
 
 from indelible import _lines, _runtime
-from indelible.django import _actor, _additions, _bodies, _denials, _network, _routes, _scope, _streaming, conf
+from indelible.django import _actor, _additions, _bodies, _denials, _network, _own_urls, _routes, _scope, _streaming, conf
 from indelible.django._levels import WITH_BODIES, Levels
 from indelible.django._places import error_with_place
 from indelible.django._scope import RequestScope
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DENIED_STATUSES = frozenset({401, 403, 429})
 MOVED_STATUSES = frozenset({301, 308})
-MASK = "[masked]"
 
 
 class AuditMiddleware:
@@ -229,7 +227,7 @@ class _Visit:
             "id": scope.request_id,
             "method": request.method,
             "route": _routes.template(match.route) if match is not None else None,
-            "path": _path(request.path, parameters, runtime) if parameters else request.path,
+            "path": _own_urls.without_secrets(request.path, parameters, runtime) if parameters else request.path,
             "query": meta.get("QUERY_STRING") or None,
             "status": status,
             "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
@@ -251,9 +249,9 @@ class _Visit:
                 error,
                 self._meta,
                 self._notes,
-                environ=meta,
+                environ=_own_urls.request_meta(request, runtime),
                 body=self._tap,
-                response_headers=_headers(response, parameters, runtime) if wants_response else None,
+                response_headers=_headers(response, request, parameters, runtime) if wants_response else None,
                 response=_response_body(response, ending) if wants_response else None,
                 body_bytes=self._middleware.body_bytes,
             )
@@ -323,25 +321,16 @@ def _parameters(request: Any, status: int | None) -> Mapping[str, Any]:
     """What the path of a request holds that was sent to the same path with a slash, and so reached no view."""
     if status not in MOVED_STATUSES or request.path_info.endswith("/"):
         return {}
-    try:
-        found: Mapping[str, Any] = resolve(f"{request.path_info}/", getattr(request, "urlconf", None)).kwargs
-    except Exception:
-        # It was sent elsewhere, to where no view of ours is.
-        return {}
-    return found
+    return _own_urls.parameters_of(request.path, request)
 
 
-def _headers(response: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> list[tuple[str, str]]:
+def _headers(response: Any, request: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> list[tuple[str, str]]:
     headers = _bodies.response_headers(response)
-    if not parameters:
+    if "Location" not in response.headers:
         return headers
-    return [(name, _path(value, parameters, runtime) if name.lower() == "location" else value) for name, value in headers]
+    return [(name, _location(value, request, parameters, runtime) if name.lower() == "location" else value) for name, value in headers]
 
 
-def _path(path: str, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> str:
-    """The path without the values of parameters whose names are masked, such as the token of a password reset."""
-    masked = runtime.masked_names(tuple(parameters))
-    for name in masked:
-        if value := parameters[name]:
-            path = path.replace(str(value), MASK)
-    return path
+def _location(url: str, request: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> str:
+    """Without the secrets of the path that was asked for, and of the one that it leads to."""
+    return _own_urls.masked_url(_own_urls.without_secrets(url, parameters, runtime), request, runtime)

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
@@ -161,7 +161,14 @@ def fail(request: HttpRequest) -> HttpResponse:
     return json.loads("{broken")
 
 
+def moved(request: HttpRequest, host: str = "") -> HttpResponse:
+    """Sends to where the path holds a token that this request knew nothing of."""
+    return HttpResponseRedirect(f"{host and 'https://'}{host}/intent/reset/abc/c0ffee-of-the-view/")
+
+
 urlpatterns = [
+    path("moved/", moved),
+    path("moved/<str:host>/", moved),
     path("read/<str:way>/", read),
     path("parsed/", Parsed.as_view()),
     path("answer/json/", answer_json),

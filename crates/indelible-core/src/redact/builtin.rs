@@ -81,6 +81,7 @@ pub(super) const ANYWHERE: &[&str] = &[
     "signature",
     "client_assertion",
     "code_verifier",
+    "dpop",
     "auth_code",
     "authorization_code",
     // headers, sessions, CSRF
@@ -100,6 +101,8 @@ pub(super) const ANYWHERE: &[&str] = &[
     "xsrf",
     "csrf_middleware_token",
     "credential",
+    "client_cert",
+    "client_certificate",
     "connection_string",
     "dsn",
     // payment and identity
@@ -141,8 +144,27 @@ pub(super) const FACT_STARTS: &[&str] = &["has", "is"];
 
 /// Last words that make a name a fact about a secret: `password_changed_at`, `account_number_last4` (words lose their digits).
 pub(super) const FACT_ENDS: &[&str] = &[
-    "at", "consent", "count", "date", "enabled", "expires", "expiry", "last", "lastfour", "length", "method", "policy", "reason",
-    "required", "strength", "type",
+    "at",
+    "consent",
+    "count",
+    "date",
+    "enabled",
+    "expires",
+    "expiry",
+    "fingerprint",
+    "issuer",
+    "last",
+    "lastfour",
+    "length",
+    "method",
+    "policy",
+    "reason",
+    "required",
+    "serial",
+    "serialnumber",
+    "strength",
+    "subject",
+    "type",
 ];
 
 /// Names that are sensitive only as the whole name: `access` is a token of simplejwt, `access_level` is not.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::json::looks_like_json;
-use super::{MASK, Redactor, percent, text};
+use super::{MASK, Redactor, oauth, percent, text};
 
 /// How many times a value may be encoded: a URL in a URL in a URL.
 const ENCODINGS_MAX: usize = 3;
@@ -25,7 +25,7 @@ impl Redactor {
         let mut at = 0;
         let has_grant = OnceCell::new();
         for parameter in form.split('&') {
-            let is_code = parameter.starts_with(CODE) && *has_grant.get_or_init(|| has_grant_parameter(form));
+            let is_code = parameter.starts_with(CODE) && *has_grant.get_or_init(|| oauth::is_grant(form));
             if let Some(redacted) = self.parameter(parameter, is_code) {
                 out.push_str(&form[copied..at]);
                 out.push_str(&redacted);
@@ -97,10 +97,6 @@ impl Redactor {
     fn literal_value<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if looks_like_json(text) { self.value(text, STRING_NESTING_MAX) } else { text::redact_literally(self, text) }
     }
-}
-
-fn has_grant_parameter(form: &str) -> bool {
-    form.split('&').any(|parameter| parameter.starts_with("state=") || parameter.starts_with("grant_type="))
 }
 
 fn fully_decoded(name: &str) -> Cow<'_, str> {

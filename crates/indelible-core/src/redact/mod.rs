@@ -4,6 +4,7 @@
 //! function takes one representation and returns the same one, masked; all run in linear time, whatever the input.
 
 mod api_token;
+mod block;
 mod builtin;
 mod card;
 mod credential;
@@ -16,13 +17,17 @@ mod jwt;
 mod markup;
 mod members;
 mod names;
+mod oauth;
 mod pairs;
 mod password_hash;
 mod pem;
 mod percent;
+mod reset_token;
 mod sieve;
+mod table;
 mod text;
 mod url;
+mod user_option;
 mod words;
 
 use std::borrow::Cow;
@@ -70,7 +75,8 @@ impl Redactor {
     /// Masks secrets in free text: what the detectors find, and the values of sensitive names in `name=value`, `name: value`,
     /// `--name value`, `<name>value</name>`, `("name", "value")` and the parts of a multipart form.
     ///
-    /// A colon after a bare word may be prose, so only one word after it is masked. A percent-encoded word is looked at decoded, too.
+    /// A colon after a bare word may be prose, so only one word after it is masked, unless it stands in a block of `name: value` lines.
+    /// A percent-encoded word is looked at decoded, too. Columns of a table are masked by their names in its first line.
     #[must_use]
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         text::redact(self, text, Pairs::InProse)

@@ -248,10 +248,18 @@ pub(super) fn ends_assignment(byte: u8) -> bool {
 /// Includes the credential where the value so far is only its scheme: `authorization=Token abc`.
 fn after_scheme(text: &[u8], start: usize, end: usize) -> usize {
     const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"apikey", b"negotiate"];
-    let is_scheme = SCHEMES.iter().any(|scheme| scheme.len() == end - start && starts_with_ignoring_case(&text[start..], scheme));
-    if !is_scheme {
-        return end;
-    }
     let gap = text[end..].iter().take_while(|&&byte| matches!(byte, b' ' | b'\t')).count();
-    bare_end(text, end + gap, ends_assignment).max(end)
+    let credential = end + gap..bare_end(text, end + gap, ends_assignment).max(end + gap);
+    let is_known = SCHEMES.iter().any(|scheme| scheme.len() == end - start && starts_with_ignoring_case(&text[start..], scheme));
+    let is_other = || looks_like_scheme(&text[start..end]) && text[credential.clone()].iter().any(u8::is_ascii_digit);
+    if gap > 0 && !credential.is_empty() && (is_known || is_other()) { credential.end } else { end }
+}
+
+const SCHEME_BYTES_MAX: usize = 20;
+
+/// Whether a word may be a scheme of which nobody knows (RFC 9110 §11.1), by its capital: `DPoP`, `AWS4-HMAC-SHA256`.
+fn looks_like_scheme(word: &[u8]) -> bool {
+    word.len() <= SCHEME_BYTES_MAX
+        && word.first().is_some_and(u8::is_ascii_uppercase)
+        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }

@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use super::detectors::Detector;
 use super::pairs::{Pairs, Separator, name_before, value_after};
-use super::{MASK, Redactor, api_token, card, credential, jwt, password_hash, pem, percent, url, words};
+use super::{
+    MASK, Redactor, api_token, block, card, credential, jwt, oauth, password_hash, pem, percent, reset_token, table, url, user_option,
+    words,
+};
 
 /// What may stand at a byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,7 +77,12 @@ fn may_hold_secret(text: &[u8]) -> bool {
         }
         Trigger::Token => at > 0 && text[at - 1] == b'y',
         Trigger::Scheme => credential::may_begin_scheme(&text[at + 1..]),
-        Trigger::Dash => text.get(at + 1) == Some(&b'-') || api_token::may_be_prefix(text, at),
+        Trigger::Dash => {
+            text.get(at + 1) == Some(&b'-')
+                || api_token::may_be_prefix(text, at)
+                || user_option::may_begin(text, at)
+                || reset_token::may_hold(text, at)
+        }
         Trigger::Prefix => api_token::may_be_prefix(text, at),
         Trigger::Colon | Trigger::Equals | Trigger::Percent | Trigger::Tag | Trigger::Bracket | Trigger::Dollar => true,
     })
@@ -88,6 +96,13 @@ const PASSES_MAX: usize = 4;
 /// A mask can join what stood apart: once a key with blanks in it is gone, the URL around it may have a password. So what has
 /// been masked is looked at again, until nothing is found.
 pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
+    match table::redact(redactor, text) {
+        None => redact_lines(redactor, text, pairs),
+        Some(masked) => Cow::Owned(redact_lines(redactor, &masked, pairs).into_owned()),
+    }
+}
+
+fn redact_lines<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
     if !may_hold_secret(text.as_bytes()) {
         return Cow::Borrowed(text);
     }
@@ -162,7 +177,9 @@ impl Scan<'_, '_> {
             Trigger::Scheme => credential::credential_at(self.text.as_bytes(), at, self.redactor.detectors),
             Trigger::Dash => self.dash(at),
             Trigger::Colon => self.colon(at),
-            Trigger::Equals => self.redactor.part(self.text, at).or_else(|| self.pair(at)),
+            Trigger::Equals => {
+                self.redactor.part(self.text, at).or_else(|| self.pair(at)).or_else(|| oauth::code_at(self.text.as_bytes(), at))
+            }
             Trigger::Percent => {
                 self.is_encoded |= percent::is_triple(&self.text.as_bytes()[at..]);
                 self.pair(at)
@@ -183,8 +200,21 @@ impl Scan<'_, '_> {
         let run = card::digit_run(self.text.as_bytes(), at, self.copied);
         match run.card {
             Some(card) if self.has(Detector::Card) => self.mask(card),
-            _ => run.end,
+            _ => match self.reset_token(at..run.end) {
+                Some(token) => self.mask(token),
+                None => run.end,
+            },
         }
+    }
+
+    /// A token whose dash stands in a run of digits, which the scan would pass over with it.
+    fn reset_token(&self, run: Range<usize>) -> Option<Range<usize>> {
+        let text = self.text.as_bytes();
+        let dash = run.start + text[run].iter().position(|&byte| byte == b'-')?;
+        if !reset_token::may_hold(text, dash) || !self.has(Detector::ApiToken) {
+            return None;
+        }
+        self.unmasked(reset_token::token_at(text, dash)?)
     }
 
     fn token(&mut self, at: usize) -> Option<Range<usize>> {
@@ -203,11 +233,17 @@ impl Scan<'_, '_> {
 
     fn dash(&self, at: usize) -> Option<Range<usize>> {
         let key = if self.has(Detector::PrivateKey) { pem::private_key_at(self.text.as_bytes(), at) } else { None };
-        key.or_else(|| self.api_token(at)).or_else(|| self.redactor.option(self.text, at))
+        key.or_else(|| self.api_token(at))
+            .or_else(|| self.redactor.option(self.text, at))
+            .or_else(|| user_option::password_at(self.text.as_bytes(), at))
     }
 
     fn api_token(&self, at: usize) -> Option<Range<usize>> {
-        if self.has(Detector::ApiToken) { self.unmasked(api_token::token_at(self.text.as_bytes(), at)?) } else { None }
+        if !self.has(Detector::ApiToken) {
+            return None;
+        }
+        let text = self.text.as_bytes();
+        self.unmasked(api_token::token_at(text, at).or_else(|| reset_token::token_at(text, at))?)
     }
 
     fn password_hash(&self, at: usize) -> Option<Range<usize>> {
@@ -240,8 +276,17 @@ impl Scan<'_, '_> {
         if !name.readings().any(|name| self.redactor.masks_field(name)) {
             return None;
         }
-        let is_prose = separator == Separator::Colon && !name.is_quoted && self.pairs == Pairs::InProse;
-        value_after(self.text.as_bytes(), at, if is_prose { Separator::ColonOfProse } else { separator })
+        let text = self.text.as_bytes();
+        let is_bare = separator == Separator::Colon && !name.is_quoted;
+        let is_prose = is_bare && self.pairs == Pairs::InProse;
+        let value = value_after(text, at, if is_prose { Separator::ColonOfProse } else { separator });
+        let in_block = if is_bare { block::value_at(text, at) } else { None };
+        // The value in quotes or brackets is exact, and may have more lines than this one.
+        match (value, in_block) {
+            (Some(value), Some(line)) if value.start <= line.start && value.end < line.end => Some(value.start..line.end),
+            (None, Some(line)) => Some(line),
+            (value, _) => value,
+        }
     }
 
     /// Masks a secret that was recognised at `at`, and before it what stands between: the headers of a part, a name in quotes.
