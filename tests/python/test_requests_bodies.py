@@ -259,7 +259,9 @@ def test_the_token_of_a_path_is_masked_wherever_django_sends_it(database: str, s
     assert request["path"] == f"/intent/reset/abc/[masked]{slash}"
 
 
-@pytest.mark.parametrize("referer", ["http://testserver/intent/reset/abc/{}/?page=2", "/intent/reset/abc/{}", "http://testserver/intent/reset/abc/{}"])
+@pytest.mark.parametrize(
+    "referer", ["http://testserver/intent/reset/abc/{}/?page=2", "/intent/reset/abc/{}", "http://testserver/intent/reset/abc/{}"]
+)
 def test_the_token_of_a_path_is_masked_in_the_referer(database: str, site: Client, trail: Trail, referer: str) -> None:
     token = "c0ffee-of the-test"
     site.get("/bodies/read/body/", headers={"referer": referer.format(quote(token))})

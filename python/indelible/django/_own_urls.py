@@ -28,9 +28,9 @@ def without_secrets(path: str, parameters: Mapping[str, Any], runtime: _runtime.
     return path
 
 
-def request_meta(request: Any, runtime: _runtime.Runtime) -> Mapping[str, Any]:
+def request_meta(request: Any, runtime: _runtime.Runtime) -> dict[str, Any]:
     """The request's ``META``, or a copy of it where its ``Referer`` holds what is masked in paths."""
-    meta: Mapping[str, Any] = request.META
+    meta: dict[str, Any] = request.META
     referer = meta.get("HTTP_REFERER")
     if not referer:
         return meta

@@ -17,7 +17,8 @@ pub enum Detector {
     PrivateKey,
     /// `url_password`: the password in `scheme://user:password@host`.
     UrlPassword,
-    /// `api_token`: keys and tokens of well-known services, which begin with their own prefix: `ghp_…`, `AKIA…`, `sk_live_…`.
+    /// `api_token`: keys and tokens of well-known services, which begin with their own prefix: `ghp_…`, `AKIA…`, `sk_live_…`;
+    /// and the segment of a path that Django's links for a new password hold.
     ApiToken,
     /// `password_hash`: stored passwords as Django, bcrypt, Argon2 and crypt(3) write them: `pbkdf2_sha256$…`, `$2b$…`.
     PasswordHash,

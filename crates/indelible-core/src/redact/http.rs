@@ -23,7 +23,7 @@ impl Redactor {
     }
 
     /// Masks secrets in a path, and in the query after it where there is one. Segments are told apart by their shape only:
-    /// `/reset/Mg/c8v2-1f2e…/` stays, a token of a known kind does not.
+    /// a token of a known kind and that of a link for a new password (`/reset/Mg/c8v2d1-1f2e…/`) are masked.
     #[must_use]
     pub fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         let path = self.query_of(self.text(path));
