@@ -198,10 +198,10 @@ def start_on_first_event(data_dir: Path | None) -> None:
     """Lets the first event of this process start the agent of ``data_dir``, if this is a process that may; ``None`` lets it not."""
     global _first_event_data_dir
     _first_event_data_dir = data_dir if data_dir is not None and may_start_by_itself() else None
-    _runtime.set_on_open(_first_event)
+    _runtime.set_on_open(first_event)
 
 
-def _first_event() -> None:
+def first_event() -> None:
     """Starts the agent if asked to. When that fails it says so once, and the application goes on."""
     global _first_event_data_dir
     data_dir, _first_event_data_dir = _first_event_data_dir, None

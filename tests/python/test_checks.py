@@ -15,10 +15,11 @@ import pytest
 from django.contrib import admin
 from django.core import checks as django_checks
 from django.core.checks import CheckMessage
+from django.db import connections
 from django.urls import path
 
 from indelible import _runtime
-from indelible.django import apps, conf, registry
+from indelible.django import _evidence, apps, conf, registry
 from indelible.django._models import forget_plans
 from testproject.models import Patient
 
@@ -220,3 +221,35 @@ def test_every_id_is_described() -> None:
     assert described == used
     documented = re.findall(r"^\| `(indelible\.\w+)` \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert [f"``{id_}``" for id_ in documented] == sorted(described)
+
+
+def test_evidence_without_its_app_is_an_error_and_a_database_that_cannot_have_it_a_warning(settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker"}
+    # The databases of these tests are in memory.
+    warning = found()["W114"]
+    assert "is in memory" in warning.msg
+    assert not warning.is_serious()
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "indelible.django.evidence"]
+    forget_plans()
+    error = found()["E008"]
+    assert error.is_serious()
+    assert '"indelible.django.evidence"' in (error.hint or "")
+
+
+def test_a_router_that_keeps_the_table_away_is_said(settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker"}
+    settings.DATABASE_ROUTERS = ["test_checks.Keeping"]
+    connection = connections["default"]
+    connection.settings_dict["NAME"], before = "/nowhere/a.sqlite3", connection.settings_dict["NAME"]
+    try:
+        forget_plans()
+        assert _evidence.obstacle(connection, "marker") == "a database router keeps indelible_marker away from it"
+    finally:
+        connection.settings_dict["NAME"] = before
+
+
+class Keeping:
+    """A router that allows our tables nowhere."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return False if app_label == "indelible_evidence" else None

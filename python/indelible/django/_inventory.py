@@ -14,7 +14,7 @@ from django.db.models import EmailField, Model
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from indelible import _runtime
-from indelible.django import conf, registry
+from indelible.django import _evidence, conf, registry
 from indelible.django._levels import Levels
 from indelible.django._routes import template
 
@@ -183,8 +183,19 @@ def _model(model: type[Model]) -> ModelFacts:
         marked=is_marked(model),
         of_the_site=is_of_the_site(model),
         database=router.db_for_write(model),
-        notes=("managed=False: rows that others write are not seen",) if not model._meta.managed else (),
+        notes=_notes(model),
     )
+
+
+def _notes(model: type[Model]) -> tuple[str, ...]:
+    notes = ["managed=False: rows that others write are not seen"] if not model._meta.managed else []
+    options = registry.options_of(model)
+    if options is not None and options.evidence != "ack":
+        why = _evidence.obstacle(connections[router.db_for_write(model)], options.evidence)
+        notes.append(f"evidence ack, no {options.evidence}: {why}" if why else f"evidence {options.evidence}")
+    elif options is not None and conf.active().evidence != "ack":
+        notes.append("evidence ack")
+    return tuple(notes)
 
 
 def _field(model: type[Model], field: Any, options: registry.Options) -> FieldFacts:
@@ -270,9 +281,7 @@ def level_of(route: str) -> str:
 
 def _database(alias: str) -> DatabaseFacts:
     connection = connections[alias]
-    settings = conf.active()
-    notes = []
-    if settings.evidence != "ack" and connection.vendor not in ("postgresql", "sqlite"):
-        notes.append(f"{connection.vendor} has only 'ack': what was in flight in a crash is recorded as in doubt")
-    evidence = settings.evidence if connection.vendor in ("postgresql", "sqlite") else "ack"
-    return DatabaseFacts(alias, connection.vendor, evidence, tuple(notes))
+    asked = conf.active().evidence
+    obstacles = {evidence: _evidence.obstacle(connection, evidence) for evidence in {asked, *_evidence.asked_anywhere()}}
+    notes = tuple(f"no {evidence}: {why}" for evidence, why in sorted(obstacles.items()) if why)
+    return DatabaseFacts(alias, connection.vendor, "ack" if obstacles[asked] else asked, notes)

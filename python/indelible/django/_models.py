@@ -101,6 +101,7 @@ class Plan:
     known about tables of many-to-many fields. ``read`` takes the
     values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables. ``formatted``:
     somebody describes its events (see ``formatters``).
+    ``evidence``: how a commit of its changes shall be known after a crash, ``proved``: by more than the word of this process.
     ``auth``: rows say who may log in and do what. ``told``: one of the two, so that its events are more than what was written. ``reasoned``: verbs that are refused without a reason. ``reads``: whether reading is
     recorded, ``None`` where nobody said.
     """
@@ -112,6 +113,7 @@ class Plan:
         "auth",
         "by_row",
         "everything",
+        "evidence",
         "exact",
         "fields",
         "formatted",
@@ -136,6 +138,7 @@ class Plan:
         "plain_kinds",
         "positions",
         "pre_saves",
+        "proved",
         "read",
         "reads",
         "reasoned",
@@ -159,6 +162,8 @@ class Plan:
         self.fields = tuple(fields)
         self.by_row = options.bulk == "rows"
         self.exact = options.exact
+        self.evidence = options.evidence
+        self.proved = self.evidence != "ack"
         self.own = tuple(fields[position] for position in recorded if fields[position].model is model)
         self.references = tuple(field for field in self.own if field.remote_field is not None)
         self.type = meta.label

@@ -132,7 +132,8 @@ def _look(cursor: Any, sql: Any, execute: Callable[[], Any]) -> Any:
         answers.append(execute())
         return _rows(cursor) if countable else None
 
-    perform_alone(cursor.db, write, run)
+    # Of rows that come back SQLite holds the statement open until they are fetched.
+    perform_alone(cursor.db, write, run, ends=countable)
     return answers[0]
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
+from django.db.transaction import atomic
 
 from indelible import _context, _runtime
 from indelible.django import _formatting, _intent
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._models import Plan
 from indelible.django._outcomes import statement_rolled_back
+from indelible.django._proofs import can_prove
 from indelible.django._snapshots import Scope
 from indelible.django._transactions import in_transaction, tracker_of
 
@@ -91,6 +93,13 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
         if write.touched(result):
             hold(connection, write, result)
         return result
+    if write.plan.proved and can_prove(connection, write.plan.evidence):
+        # What proves the commit must be committed with the statement.
+        with atomic(using=connection.alias, savepoint=False):
+            result = django(compiler, argument)
+            if write.touched(result):
+                hold(connection, write, result)
+        return result
     alone = _Autocommit(connection, write)
     wrappers, wrapper = connection.execute_wrappers, alone.send
     wrappers.append(wrapper)
@@ -106,8 +115,10 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
     return result
 
 
-def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callable[[], Any]) -> None:
+def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callable[[], Any], *, ends: bool = True) -> None:
     """Sends one statement that no compiler made and records what it did; ``execute`` answers with the number of rows, if it is known.
+
+    ``ends``: it is over when that returns, so that nothing of it would stand in the way of a COMMIT.
 
     Raises:
         RecordingRefused: outside of a transaction, before the statement is sent.
@@ -119,6 +130,12 @@ def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callab
         result = execute()
         if write.touched(result):
             hold(connection, write, result)
+        return
+    if ends and write.plan.proved and can_prove(connection, write.plan.evidence):
+        with atomic(using=connection.alias, savepoint=False):
+            result = execute()
+            if write.touched(result):
+                hold(connection, write, result)
         return
     alone = _Autocommit(connection, write)
     alone.announce(PENDING)
@@ -152,6 +169,8 @@ def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
             _lose(runtime)
         else:
             transaction = tracker.transaction(recorder)
+            if write.plan.proved:
+                tracker.ask(write.plan.evidence)
             try:
                 if write.plan.runtime is not runtime:
                     write.plan.prepare(runtime)

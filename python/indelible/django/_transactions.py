@@ -13,15 +13,18 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from indelible import _record, _runtime
 from indelible._errors import IndelibleError
+from indelible.django import conf
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._outcomes import commit_rolled_back, is_aborted, is_open
+from indelible.django._proofs import Proof, can_prove
 from indelible.django._snapshots import Fate, Scope, open_scopes
+from indelible.django.registry import Evidence
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -39,13 +42,14 @@ class Tracker:
     """Follows the transactions of one database connection. One thread at a time, as the connection itself.
 
     ``held`` are the events of the open transaction, ``None`` as long as nothing was written in it. ``undecided`` are intents whose
-    COMMIT failed while the transaction stayed open; the next COMMIT or ROLLBACK decides. A savepoint made before the first write is
-    not noted: rolling back to it takes everything.
+    COMMIT failed while the transaction stayed open; the next COMMIT or ROLLBACK decides. ``proof`` says what else than the word of this
+    process shall prove the COMMIT, ``None``: nothing. A savepoint made before the first write is not noted: rolling back to it takes everything.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.held: _native.Transaction | None = None
+        self.proof: Proof | None = None
         self._levels: list[_Level] = []
         self._undecided: list[_native.Intent] = []
         self._django: dict[str, Callable[..., Any]] = {}
@@ -72,6 +76,14 @@ class Tracker:
                     self.held.savepoint(sid)
         return self.held
 
+    def ask(self, evidence: Evidence, *, firmly: bool = True) -> None:
+        """Has the COMMIT of the open transaction proved by this evidence, where the database can. ``firmly``: it does not go on without."""
+        if self.proof is None:
+            if not can_prove(self.connection, evidence):
+                return
+            self.proof = Proof(evidence)
+        self.proof.firm = self.proof.firm or firmly
+
     def scope(self) -> Scope:
         """The scope that what is written now belongs to."""
         if not self._levels:
@@ -80,7 +92,7 @@ class Tracker:
 
     def forget(self) -> None:
         """Drops everything without a trace, in the child of a fork: the transaction is the parent's."""
-        self.held = None
+        self.held = self.proof = None
         self._undecided = []
         self._leave(0, "unknown")
 
@@ -169,18 +181,45 @@ class Tracker:
 
     def _prepare(self) -> None:
         held = self.held
-        if held is None:
-            return
+        if held is not None:
+            try:
+                self._announce(held)
+            except IndelibleError as refused:
+                raise RecordingRefused(str(refused)) from refused
+            except Exception as fault:
+                _runtime.runtime().lose()
+                _runtime.runtime().fault("before COMMIT", fault)
+            self.held = None
+        if self.proof is not None:
+            self._prove(self.proof)
+
+    def _announce(self, held: _native.Transaction) -> None:
+        proof = self.proof
+        intent = held.prepare() if proof is None else proof.announce(held)
+        if intent is not None:
+            self._undecided.append(intent)
+
+    def _prove(self, proof: Proof) -> None:
+        """Writes what proves the COMMIT, as the last statement before it. What cannot be proved is told by this process alone."""
+        fault = None
         try:
-            intent = held.prepare()
-            if intent is not None:
-                self._undecided.append(intent)
+            unproved = proof.mark(self.connection)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            unproved, fault = proof.give_up(), error
+        if unproved:
+            self._give_up_proof(unproved)
+        if fault is not None:
+            _runtime.runtime().fault("before COMMIT", fault)
+
+    def _give_up_proof(self, unproved: list[_native.Intent]) -> None:
+        alias = self.connection.alias
+        try:
+            told = [intent.without_marker(alias) if intent in unproved else intent for intent in self._undecided]
         except IndelibleError as refused:
             raise RecordingRefused(str(refused)) from refused
-        except Exception as fault:
-            _runtime.runtime().lose()
-            _runtime.runtime().fault("before COMMIT", fault)
-        self.held = None
+        self._undecided = [intent for intent in told if intent is not None]
 
     def _commit_failed(self, error: BaseException) -> None:
         with Guard("failed COMMIT"):
@@ -190,6 +229,7 @@ class Tracker:
 
     def _answer(self, fate: Fate) -> None:
         intents, self._undecided = self._undecided, []
+        self.proof = None
         self._leave(0, fate)
         for intent in intents:
             try:
@@ -208,6 +248,7 @@ class Tracker:
             self._drop()
 
     def _drop(self) -> None:
+        self.proof = None
         self._leave(0, "rolled_back")
         held, self.held = self.held, None
         if held is not None:
@@ -287,7 +328,11 @@ def hold_on(resource: object) -> _native.Transaction | None:
         (connection,) = pending.values()
     tracker = tracker_of(connection)
     tracker.scope()
-    return tracker.transaction(recorder)
+    transaction = tracker.transaction(recorder)
+    evidence = conf.active().evidence
+    if evidence != "ack":
+        tracker.ask(evidence, firmly=False)
+    return transaction
 
 
 def _is_pending(connection: BaseDatabaseWrapper) -> bool:

@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core import checks as django_checks
 from django.core.signals import got_request_exception, setting_changed
+from django.db.models.signals import post_migrate
 
 from indelible import _agent, _context, _runtime
 from indelible.django import conf
@@ -31,6 +32,7 @@ class IndelibleConfig(AppConfig):
         django_checks.register(checks.check_models, "indelible")
         django_checks.register(checks.check_privacy, "indelible")
         django_checks.register(checks.check_gaps, "indelible")
+        django_checks.register(checks.check_evidence, "indelible")
         django_checks.register(checks.check_deployment, "indelible", deploy=True)
         setting_changed.connect(_setting_changed, dispatch_uid="indelible.setting_changed")
         if conf.active().enabled:
@@ -42,6 +44,7 @@ class IndelibleConfig(AppConfig):
 def configure(settings: conf.Settings) -> _runtime.Runtime:
     """Makes these the settings of the process's recorder."""
     _agent.start_on_first_event(settings.data_dir if settings.agent == "auto" and settings.record == "journal" else None)
+    _runtime.set_on_open(_opened)
     return _runtime.configure(
         _runtime.RuntimeSettings(
             service=settings.service,
@@ -72,6 +75,14 @@ def configure(settings: conf.Settings) -> _runtime.Runtime:
     )
 
 
+def _opened() -> None:
+    """A journal was opened: this process records."""
+    from indelible.django import _resolving
+
+    _agent.first_event()
+    _resolving.start()
+
+
 def _install_hooks() -> None:
     from indelible.django import _commands, _intent, _models, _raw_sql, _scope, _snapshots, _transactions, _writes
     from indelible.django.middleware import note_exception
@@ -84,6 +95,7 @@ def _install_hooks() -> None:
     _writes.install()
     _raw_sql.install()
     _transactions.install()
+    post_migrate.connect(_migrated, dispatch_uid="indelible.evidence")
     _connect_auth()
     _record_reads()
     _commands.install()
@@ -119,6 +131,12 @@ def _record_reads() -> None:
     if apps.is_installed("rest_framework") or "rest_framework" in sys.modules:
         # Importing it is what puts it in place.
         import indelible.drf  # noqa: F401
+
+
+def _migrated(**_: Any) -> None:
+    from indelible.django import _marks
+
+    _marks.forget_tables()
 
 
 def _setting_changed(setting: str, **_: Any) -> None:

@@ -7,6 +7,7 @@
 ``indelible.E005``      ``class Audit``, ``register()`` or ``MODELS`` names a field, an option or a model that does not exist
 ``indelible.E006``      a secret stands in the settings file (``--deploy``)
 ``indelible.E007``      ``DATA_DIR`` cannot be written (``--deploy``)
+``indelible.E008``      what proves commits is asked for, and its tables are not installed
 ``indelible.W101``      another audit package records the same models
 ``indelible.W102``      a model looks personal, and is neither masked nor marked
 ``indelible.W103``      signing in, accounts or the admin are excluded
@@ -16,6 +17,7 @@
 ``indelible.W109``      the agent of development would run in production (``--deploy``)
 ``indelible.W111``      ``DATA_DIR`` cannot be written
 ``indelible.W113``      a module of formatters cannot be imported
+``indelible.W114``      what proves commits is asked for, and a database cannot have it
 ======================  ======================================================================================
 """
 
@@ -30,10 +32,11 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
+from django.db import connections
 from django.urls import reverse
 
 from indelible import _runtime
-from indelible.django import _inventory, conf, formatters, registry
+from indelible.django import _evidence, _inventory, conf, formatters, registry
 
 MIDDLEWARE: Final = "indelible.django.AuditMiddleware"
 _SAME_MIDDLEWARE: Final = frozenset({MIDDLEWARE, "indelible.django.middleware.AuditMiddleware"})
@@ -167,6 +170,32 @@ def check_gaps(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def check_evidence(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """E008 and W114: what proves commits, where the site asks for it."""
+    asked = sorted(_evidence.asked_anywhere()) if conf.active().enabled else []
+    if not asked:
+        return []
+    if not apps.is_installed(_evidence.APP):
+        return [
+            Error(
+                f"EVIDENCE or a class Audit asks for {' and '.join(map(repr, asked))}, and {_evidence.APP} is not in INSTALLED_APPS:"
+                " commits are known by 'ack' only.",
+                hint=f'Add "{_evidence.APP}" to INSTALLED_APPS and run: python manage.py migrate',
+                id="indelible.E008",
+            )
+        ]
+    return [
+        checks.Warning(
+            f"Commits on {alias!r} are known by 'ack' only, not by {evidence!r}: {why}.",
+            hint="What is in flight there when a process dies is recorded as in doubt. Silence this check if that is what you want.",
+            id="indelible.W114",
+        )
+        for alias in connections
+        for evidence in asked
+        if (why := _evidence.obstacle(connections[alias], evidence))
+    ]
 
 
 def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:

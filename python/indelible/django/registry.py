@@ -5,20 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from django.apps import apps
 from django.db.models import Model
 
 from indelible.django import conf
 
-ATTRIBUTES: Final = ("mask", "ignore", "only", "sensitive", "label", "reads", "reason_required", "m2m", "exact", "bulk")
+Evidence: TypeAlias = Literal["ack", "marker", "outbox"]
+"""What proves a commit."""
+
+ATTRIBUTES: Final = ("mask", "ignore", "only", "sensitive", "label", "reads", "reason_required", "m2m", "exact", "bulk", "evidence")
 VERBS: Final = ("create", "update", "delete")
 _FLAGS: Final = ("sensitive", "reads", "exact")
 _BULK: Final = ("rows", "statement")
-_ABSENT: Final = ("evidence",)
-"""Attributes that a later version gives a meaning; until then they would promise something that does not happen."""
+_EVIDENCE: Final = ("ack", "marker")
+_CHOICES: Final = {"bulk": _BULK, "evidence": _EVIDENCE}
 
+_NEVER: Final = frozenset({"indelible_evidence.Marker", "indelible_evidence.Outbox"})
+"""Our own tables: a record of what a record leaves behind would have no end."""
 _UNRECORDED: Final = frozenset({"sessions.Session", "migrations.Migration", "contenttypes.ContentType", "auth.Permission"})
 _UNRECORDED_BASES: Final = frozenset({"django.contrib.sessions.base_session.AbstractBaseSession"})
 
@@ -34,7 +39,8 @@ class Options:
     a row. ``reads``: who looks at rows is recorded too. ``reason_required``: verbs that are refused without a reason. ``m2m``: the
     many-to-many fields that are recorded, ``None`` for all. ``exact``: statements over many rows are recorded with the true old and new
     values, at the price of reading them. ``bulk``: ``"rows"``, an event for each row of such a statement, or ``"statement"``, one for
-    the whole.
+    the whole. ``evidence``: how a commit of its changes shall be known after a crash; with ``"outbox"`` the whole service has one way, else
+    the model's own word counts.
     """
 
     mask: frozenset[str] = frozenset()
@@ -47,6 +53,7 @@ class Options:
     m2m: frozenset[str] | None = None
     exact: bool = False
     bulk: str = "rows"
+    evidence: Evidence = "ack"
 
 
 class Problem(NamedTuple):
@@ -71,6 +78,7 @@ def register(
     m2m: Sequence[str] | None = None,
     exact: bool | None = None,
     bulk: str | None = None,
+    evidence: str | None = None,
 ) -> None:
     """Says how a model is recorded that is not yours to give a ``class Audit``. Call it in ``AppConfig.ready`` or ``models.py``.
 
@@ -92,6 +100,7 @@ def register(
         "reason_required": reason_required,
         "exact": exact,
         "bulk": bulk,
+        "evidence": evidence,
     }
     said = {name: value for name, value in given.items() if value not in ((), [], None)}
     # An empty list says something here: none of them.
@@ -120,12 +129,12 @@ def options_of(model: type[Model]) -> Options | None:
         ignore.update(_names(given.get("ignore")))
         if only is None and given.get("only") is not None:
             only = frozenset(_names(given["only"]))
-        for option in (*_FLAGS, "m2m", "bulk"):
+        for option in (*_FLAGS, "m2m", *_CHOICES):
             if option in given:
                 nearest.setdefault(option, given[option])
         label = label or _names(given.get("label"))
         reasoned.update(_verbs(given.get("reason_required")))
-    bulk = nearest.get("bulk")
+    bulk, evidence = nearest.get("bulk"), nearest.get("evidence")
     return Options(
         frozenset(mask),
         frozenset(ignore),
@@ -137,6 +146,7 @@ def options_of(model: type[Model]) -> Options | None:
         m2m=_links(model, nearest.get("m2m", True)),
         exact=bool(nearest.get("exact")),
         bulk=bulk if bulk in _BULK else conf.active().bulk,
+        evidence=evidence if evidence in _EVIDENCE and conf.active().evidence != "outbox" else conf.active().evidence,
     )
 
 
@@ -177,9 +187,7 @@ def _problems_of(model: type[Model]) -> Iterator[Problem]:
     names = {name for field in (*model._meta.concrete_fields, *model._meta.many_to_many) for name in (field.name, field.attname)}
     for place, given in _sources(model, inherited=False):
         for option, value in given.items():
-            if option in _ABSENT:
-                yield Problem("E005", label, f"{place}: {option!r} has no effect.", "Remove it.")
-            elif option not in ATTRIBUTES:
+            if option not in ATTRIBUTES:
                 yield Problem("E005", label, f"{place}: {option!r} is not an option.", _close(option, ATTRIBUTES))
             elif option in _FLAGS:
                 if not isinstance(value, bool):
@@ -187,9 +195,11 @@ def _problems_of(model: type[Model]) -> Iterator[Problem]:
             elif option == "reason_required":
                 if not isinstance(value, bool) and (not _is_names(value) or not set(value) <= set(VERBS)):
                     yield Problem("E005", label, f"{place}: 'reason_required' must be True, or a list of create, update, delete.", None)
-            elif option == "bulk":
-                if value not in _BULK:
-                    yield Problem("E005", label, f"{place}: 'bulk' must be 'rows' or 'statement'.", _close(str(value), _BULK))
+            elif option in _CHOICES:
+                choices = _CHOICES[option]
+                if value not in choices:
+                    either = " or ".join(map(repr, choices))
+                    yield Problem("E005", label, f"{place}: {option!r} must be {either}.", _close(str(value), choices))
             elif option == "m2m" and isinstance(value, bool):
                 continue
             elif value is not None and not _is_names(value):
@@ -214,6 +224,8 @@ def _installed(model: type[Model]) -> type[Model]:
 
 
 def _is_recorded(model: type[Model]) -> bool:
+    if model._meta.label in _NEVER:
+        return False
     models = conf.active().models
     if not isinstance(models, str):
         return model._meta.label in models
@@ -223,8 +235,12 @@ def _is_recorded(model: type[Model]) -> bool:
 
 
 def is_left_out(model: type[Model]) -> bool:
-    """Whether a model is one of those that are not recorded unless somebody names it."""
-    return model._meta.label in _UNRECORDED or any(f"{base.__module__}.{base.__qualname__}" in _UNRECORDED_BASES for base in model.__mro__)
+    """Whether a model is one of those that are not recorded, at least not unless somebody names it."""
+    return (
+        model._meta.label in _NEVER
+        or model._meta.label in _UNRECORDED
+        or any(f"{base.__module__}.{base.__qualname__}" in _UNRECORDED_BASES for base in model.__mro__)
+    )
 
 
 def _sources(model: type[Model], *, inherited: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "indelible.django",
+    "indelible.django.evidence",
     "indelible.django.trail",
     "testproject",
 ]

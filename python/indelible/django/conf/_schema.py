@@ -45,7 +45,7 @@ class Settings:
     outbound: str
     models: str | Mapping[str, Mapping[str, Any]]
     mask: Mask
-    evidence: str
+    evidence: Literal["ack", "marker", "outbox"]
     durability: Literal["buffered", "synced"]
     on_failure: Literal["required", "standard", "best_effort"]
     on_error: Literal["degrade", "raise"]

@@ -59,7 +59,7 @@ def _options(model: type[Model]) -> dict[str, Any]:
     if options is None:
         return {}
     active = conf.active()
-    shared = {"evidence": active.evidence, "on_failure": active.on_failure, "keep_rolled_back": active.keep_rolled_back}
+    shared = {"on_failure": active.on_failure, "keep_rolled_back": active.keep_rolled_back}
     own = {field.name: getattr(options, field.name) for field in fields(options)}
     return {**shared, **{name: value for name, value in own.items() if value is not None}}
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from indelible.django import conf
-from indelible.django.management import _binary, _coverage, _explain, _settings
+from indelible.django.management import _binary, _coverage, _explain, _outbox, _resolve, _settings
 from indelible.django.management._hello import Hello
 
 
@@ -25,6 +25,8 @@ class Command(BaseCommand):
         _settings.add_arguments(commands.add_parser("settings", help="show every setting, its value and where that comes from"))
         _coverage.add_arguments(commands.add_parser("coverage", help="show what is captured, and what is not"))
         _explain.add_arguments(commands.add_parser("explain", help="show how one model is recorded, field by field, and why"))
+        _resolve.add_arguments(commands.add_parser("resolve", help="ask the databases what became of transactions whose processes died"))
+        _outbox.add_arguments(commands.add_parser("outbox", help="take what waits in the outbox into the journal"))
         for name, what in _binary.PASSED_ON.items():
             commands.add_parser(name, help=what)
 
@@ -45,4 +47,6 @@ class Command(BaseCommand):
         elif command == "hello":
             Hello(self, conf.active()).run()
         else:
-            {"settings": _settings, "coverage": _coverage, "explain": _explain}[command].run(self.stdout.write, options)
+            {"settings": _settings, "coverage": _coverage, "explain": _explain, "resolve": _resolve, "outbox": _outbox}[command].run(
+                self.stdout.write, options
+            )

@@ -1,0 +1,297 @@
+"""Takes committed events out of the outbox and into a journal, each exactly once.
+
+A row first says in the database at which position its OUTCOME will be, then INTENT and OUTCOME are journaled there, and it is deleted when the
+agent has that position for good. The journal is one that nothing else is recorded in, so that what stands at an assigned position is the
+row's or nothing. Whoever dies leaves rows assigned to a stream that ends: of each the agent's answers say whether it arrived.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from django.db import DatabaseError, connections
+
+from indelible import _runtime
+from indelible._errors import IndelibleError
+from indelible.django import _evidence, _journals, _marks
+from indelible.django._answers import Answers, answers_in
+from indelible.django._tables import BATCH, Table, identifier, parts
+
+if TYPE_CHECKING:
+    from indelible import _native
+
+TAKEN_AT_ONCE: Final = 200
+"""How many rows are assigned in one transaction."""
+DAMAGED: Final = -1
+"""The sequence of a row whose payload cannot be read: it is kept, and nobody takes it again."""
+
+
+class Assigned(NamedTuple):
+    """A row and where its OUTCOME stands, or will."""
+
+    intent: uuid.UUID
+    stream: uuid.UUID
+    sequence: int
+
+
+@dataclass
+class Taken:
+    """A row of this process on its way. ``announced``: its INTENT is in a journal already."""
+
+    intent: uuid.UUID
+    payload: bytes
+    sequence: int
+    announced: bool = False
+
+
+@dataclass
+class Drained:
+    """What one round did. ``problems`` say by database why nothing more."""
+
+    journaled: int = 0
+    deleted: int = 0
+    damaged: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def did_something(self) -> bool:
+        """Whether anything is other than before."""
+        return bool(self.journaled or self.deleted or self.damaged)
+
+
+class Rows(Table):
+    """The outbox of one database. Every method may raise ``DatabaseError``, see :class:`Table`."""
+
+    def waiting(self, limit: int) -> list[tuple[uuid.UUID, bytes]]:
+        """The oldest rows that nobody has assigned, with their events."""
+        sql = f"SELECT id, payload FROM indelible_outbox WHERE stream IS NULL AND sequence IS NULL ORDER BY id LIMIT {limit}"
+        return [(identifier(row[0]), bytes(row[1])) for row in self.read(sql)]
+
+    def assigned(self, journal: uuid.UUID, after: uuid.UUID) -> list[Assigned]:
+        """Rows assigned to streams of a journal, in the order of their identifiers, at most :data:`BATCH`."""
+        where = f"journal = {self.mark} AND stream IS NOT NULL AND id > {self.mark}"
+        rows = self.read(f"SELECT id, stream, sequence FROM indelible_outbox WHERE {where} ORDER BY id LIMIT {BATCH}", journal, after)
+        return [Assigned(identifier(row[0]), identifier(row[1]), int(row[2])) for row in rows]
+
+    def payload(self, intent: uuid.UUID) -> bytes | None:
+        """The events of a row, ``None`` when it is gone."""
+        rows = self.read(f"SELECT payload FROM indelible_outbox WHERE id = {self.mark}", intent)
+        return bytes(rows[0][0]) if rows else None
+
+    def assign(self, rows: Iterable[tuple[uuid.UUID, bytes]], journal: uuid.UUID, stream: uuid.UUID, first: int) -> list[Taken]:
+        """Assigns rows to positions, INTENT and OUTCOME one after the other from ``first`` on; those that nobody else was faster with."""
+        taken: list[Taken] = []
+        with self.transaction() as cursor:
+            for intent, payload in rows:
+                sequence = first + 2 * len(taken) + 1
+                values = self.given(stream, sequence, journal, intent)
+                setting = f"stream = {self.mark}, sequence = {self.mark}, journal = {self.mark}"
+                cursor.execute(
+                    f"UPDATE indelible_outbox SET {setting} WHERE id = {self.mark} AND stream IS NULL AND sequence IS NULL", values
+                )
+                if cursor.rowcount == 1:
+                    taken.append(Taken(intent, payload, sequence))
+        return taken
+
+    def reassign(self, old: Assigned, journal: uuid.UUID | None, stream: uuid.UUID, sequence: int) -> bool:
+        """Assigns one row anew; ``False`` when somebody else did."""
+        setting = f"stream = {self.mark}, sequence = {self.mark}, journal = {self.mark}"
+        where = f"id = {self.mark} AND stream = {self.mark} AND sequence = {self.mark}"
+        with self.transaction() as cursor:
+            cursor.execute(f"UPDATE indelible_outbox SET {setting} WHERE {where}", self.given(stream, sequence, journal, *old))
+            return bool(cursor.rowcount == 1)
+
+    def release(self, rows: Sequence[Assigned], *, damaged: bool = False) -> None:
+        """Takes an assignment back: the rows wait again, or never again."""
+        sequence = str(DAMAGED) if damaged else "NULL"
+        with self.transaction() as cursor:
+            for row in rows:
+                where = f"id = {self.mark} AND stream = {self.mark} AND sequence = {self.mark}"
+                cursor.execute(f"UPDATE indelible_outbox SET stream = NULL, sequence = {sequence} WHERE {where}", self.given(*row))
+
+    def delete(self, intents: Sequence[uuid.UUID]) -> int:
+        """Deletes rows, and says how many there were."""
+        count = 0
+        for part in parts(intents):
+            with self.transaction() as cursor:
+                cursor.execute(f"DELETE FROM indelible_outbox WHERE id IN ({self.marks(part)})", self.given(*part))
+                count += cursor.rowcount
+        return count
+
+
+class Drainer:
+    """Drains all databases of a service into one journal. For one thread; nothing else may be recorded by ``recorder``."""
+
+    def __init__(self, folder: Path, recorder: _native.Recorder) -> None:
+        self._folder = folder
+        self._recorder = recorder
+        self._answers = answers_in(folder)
+        self._queues: dict[str, deque[Taken]] = {}
+        self._journaled: dict[str, dict[uuid.UUID, int]] = {}
+        self._stream: uuid.UUID | None = None
+
+    def round(self) -> Drained:
+        """Journals what waits and deletes what the agent has. Never raises for a database or the journal."""
+        done = Drained()
+        for alias in connections:
+            if not _evidence.obstacle(connections[alias], "outbox"):
+                self._guarded(alias, done, lambda rows: self._drain(rows, done))
+        return done
+
+    def give_back(self) -> bool:
+        """Takes back the assignments of what was not journaled, so that the journal can be closed.
+
+        ``False``: some could not be. The process must end without closing it then: whatever closing writes would stand where a row says
+        that its own frame is.
+        """
+        done = Drained()
+        for alias in [alias for alias, queue in self._queues.items() if queue]:
+            self._guarded(alias, done, self._release)
+        return not any(self._queues.values())
+
+    def _guarded(self, alias: str, done: Drained, work: Callable[[Rows], None]) -> None:
+        rows = Rows(alias)
+        try:
+            rows.connect()
+            if _marks.is_ready(connections[alias], "outbox"):
+                work(rows)
+            else:
+                done.problems[alias] = "the table indelible_outbox is not there: run manage.py migrate"
+        except (DatabaseError, IndelibleError, OSError) as error:
+            done.problems[alias] = (str(error).strip() or type(error).__name__).splitlines()[0]
+            connections[alias].close()
+
+    def _drain(self, rows: Rows, done: Drained) -> None:
+        journal = _journals.journal_id()
+        if journal is None:
+            raise IndelibleError(f"{self._folder} cannot be written")
+        self._append(rows, done)
+        if any(self._queues.values()):
+            # Nothing else may be assigned before: it would be assigned to the same positions.
+            raise IndelibleError("the journal does not take what was assigned to it before")
+        stream, _ = self._next()
+        answers = self._answers.value()
+        if answers is not None:
+            done.deleted += self._delete_covered(rows, answers)
+            done.deleted += self._take_over(rows, answers, journal, stream, done)
+        progress = -1
+        while progress < done.journaled + done.damaged and (waiting := rows.waiting(TAKEN_AT_ONCE)):
+            progress = done.journaled + done.damaged
+            stream, sequence = self._next()
+            self._queue(rows).extend(rows.assign(waiting, journal, stream, sequence))
+            self._append(rows, done)
+
+    def _next(self) -> tuple[uuid.UUID, int]:
+        """Where the next frame will be. Opens the stream, whose folder is on the disk before any row names it."""
+        name, sequence = self._recorder.next_position()
+        stream = uuid.UUID(name)
+        if stream != self._stream:
+            _journals.sync(self._folder)
+            self._stream = stream
+        return stream, sequence
+
+    def _queue(self, rows: Rows) -> deque[Taken]:
+        return self._queues.setdefault(rows.alias, deque())
+
+    def _append(self, rows: Rows, done: Drained) -> None:
+        """Journals assigned rows in their order, as far as they can be. What cannot be where it was assigned waits again."""
+        queue, journaled = self._queue(rows), self._journaled.setdefault(rows.alias, {})
+        while queue:
+            taken = queue[0]
+            try:
+                became = self._recorder.append_outbox(taken.payload, str(self._stream), taken.sequence, announced=taken.announced)
+            except ValueError:
+                # What the row holds is not what was put into it. The others move up.
+                rows.release([self._assigned(taken)], damaged=True)
+                queue.popleft()
+                done.damaged += 1
+                self._release(rows)
+                return
+            if became == "done":
+                journaled[taken.intent] = taken.sequence
+                queue.popleft()
+                done.journaled += 1
+            elif became == "announced":
+                taken.announced = True
+                return
+            else:
+                self._move(rows, taken)
+                return
+
+    def _move(self, rows: Rows, taken: Taken) -> None:
+        """Takes assignments back before anything else is written where they are; a row whose INTENT is there already keeps its place in line."""
+        self._release(rows)
+        if taken.announced:
+            stream, following = self._next()
+            rows.reassign(self._assigned(taken), _journals.journal_id(), stream, following)
+            taken.sequence = following
+
+    def _assigned(self, taken: Taken) -> Assigned:
+        assert self._stream is not None, "a row is assigned after the stream was opened"
+        return Assigned(taken.intent, self._stream, taken.sequence)
+
+    def _release(self, rows: Rows) -> None:
+        queue = self._queue(rows)
+        rows.release([self._assigned(taken) for taken in queue if not taken.announced])
+        self._queues[rows.alias] = deque(taken for taken in queue if taken.announced)
+
+    def _delete_covered(self, rows: Rows, answers: Answers) -> int:
+        """Rows of this process that the agent has."""
+        journaled = self._journaled.setdefault(rows.alias, {})
+        own = answers.streams.get(self._stream) if self._stream is not None else None
+        covered = [intent for intent, sequence in journaled.items() if own is not None and own.covers(sequence)]
+        deleted = rows.delete(covered)
+        for intent in covered:
+            del journaled[intent]
+        return deleted
+
+    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, own: uuid.UUID, done: Drained) -> int:
+        """Finishes what drainers before this one began; how many of their rows are deleted."""
+        deleted, after = 0, uuid.UUID(int=0)
+        while found := rows.assigned(journal, after):
+            covered = []
+            for row in found:
+                if row.stream != own and self._has_ended(row.stream, answers):
+                    high_water = self._high_water(row, answers)
+                    if high_water >= row.sequence:
+                        covered.append(row.intent)
+                    else:
+                        self._journal_anew(rows, row, journal, done, announced=high_water == row.sequence - 1)
+            deleted += rows.delete(covered)
+            after = found[-1].intent
+            if len(found) < BATCH:
+                break
+        return deleted
+
+    def _has_ended(self, stream: uuid.UUID, answers: Answers) -> bool:
+        """Whether nothing more will come out of a stream. One that the agent names no more and whose folder is gone was taken in whole."""
+        answer = answers.streams.get(stream)
+        if answer is not None:
+            return answer.ended
+        return answers.names_all_streams and not os.path.lexists(self._folder / str(stream))
+
+    def _high_water(self, row: Assigned, answers: Answers) -> int:
+        answer = answers.streams.get(row.stream)
+        return row.sequence if answer is None else answer.high_water
+
+    def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained, *, announced: bool) -> None:
+        payload = rows.payload(row.intent)
+        if payload is None or self._queue(rows):
+            return
+        stream, following = self._next()
+        sequence = following if announced else following + 1
+        if rows.reassign(row, journal, stream, sequence):
+            self._queue(rows).append(Taken(row.intent, payload, sequence, announced))
+            self._append(rows, done)
+
+
+def recorder_of_drainer() -> _native.Recorder | None:
+    """A recorder with a stream of its own, which passes on what was recorded before: nothing is left out, added or masked a second time."""
+    settings = replace(_runtime.runtime().settings, ignore_actions=(), anonymous=True, call_site=0.0, masker=None, nowhere=False)
+    return _runtime.Runtime(settings).recorder()

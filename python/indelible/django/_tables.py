@@ -1,0 +1,118 @@
+"""Our own tables from the outside, in short transactions of our own.
+
+They run on the connection of the calling thread, which must be in no transaction, and are begun and ended in plain SQL through a cursor
+of the driver: nothing of it is the application's, and nothing of it is recorded.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+from django.db import connections
+
+BATCH: Final = 1_000
+"""How many rows one statement lists at most."""
+
+NOW: Final = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
+DAY_AGO: Final = {"postgresql": "clock_timestamp() - interval '24 hours'", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-24 hours')"}
+
+_PARAMETERS_MAX: Final = 500
+_BEGIN: Final = {
+    "postgresql": (
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10s'; "
+        "SET LOCAL synchronous_commit = on"
+    ),
+    "sqlite": "BEGIN IMMEDIATE",
+}
+# A second process that writes is waited for as long as a lock of PostgreSQL, and what is committed is on the disk.
+_SQLITE_SETTINGS: Final = ("PRAGMA busy_timeout = 1000", "PRAGMA synchronous = FULL")
+
+
+class Table:
+    """One of our tables in one database, for one thread.
+
+    Every method may raise ``DatabaseError``: nothing is known then, and nothing was changed by the transaction that it was raised in. The
+    next one connects again.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def connect(self) -> None:
+        """Connects, where that was not done yet."""
+        connection: Any = connections[self.alias]
+        if connection.connection is not None:
+            return
+        connection.ensure_connection()
+        if not connection.get_autocommit():
+            connection.set_autocommit(True)
+        if self.vendor == "sqlite":
+            driver: Any = connection.connection
+            with closing(driver.cursor()) as cursor:
+                for sql in _SQLITE_SETTINGS:
+                    cursor.execute(sql)
+
+    def close(self) -> None:
+        """Gives the connection back, whatever state it is in."""
+        connections[self.alias].close()
+
+    @property
+    def vendor(self) -> str:
+        """The kind of database."""
+        return connections[self.alias].vendor
+
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter."""
+        return "?" if self.vendor == "sqlite" else "%s"
+
+    def marks(self, values: Sequence[Any]) -> str:
+        """The same for several."""
+        return ", ".join([self.mark] * len(values))
+
+    def given(self, *values: Any) -> tuple[Any, ...]:
+        """Values as the driver takes them, identifiers among them."""
+        sqlite = self.vendor == "sqlite"
+        return tuple((value.hex if sqlite else str(value)) if isinstance(value, uuid.UUID) else value for value in values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A transaction that is on the database's disk when the block is left without an exception; the value is its cursor."""
+        self.connect()
+        connection: Any = connections[self.alias]
+        with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+            cursor.execute(_BEGIN[self.vendor])
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                # It may be the connection that failed; closing it rolls back too.
+                connection.close()
+                raise
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """The rows that a SELECT finds."""
+        self.connect()
+        connection: Any = connections[self.alias]
+        with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+            cursor.execute(sql, self.given(*values))
+            rows: list[Any] = cursor.fetchall()
+        return rows
+
+
+def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Values by as many as one statement takes."""
+    return (values[start : start + _PARAMETERS_MAX] for start in range(0, len(values), _PARAMETERS_MAX))
+
+
+def identifier(value: Any) -> uuid.UUID:
+    """An identifier as the database gave it."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
+
+
+def identifiers(rows: Iterable[Any]) -> set[uuid.UUID]:
+    """The first column of rows."""
+    return {identifier(row[0]) for row in rows}
