@@ -26,8 +26,8 @@ class Trail:
     def records(self) -> list[dict[str, Any]]:
         """The records in the order of the trail: ``leaf``, ``verdict``, ``event``; without those that the agent made by itself."""
         _runtime.runtime().close()
-        self._indelible("serve", "--until-idle", "0")
-        lines = self._indelible("search", "-kind:audit", "--asc", "--limit", "1000000", "-o", "ndjson").splitlines()
+        self.command("serve", "--until-idle", "0")
+        lines = self.command("search", "-kind:audit", "--asc", "--limit", "1000000", "-o", "ndjson").splitlines()
         return sorted((json.loads(line) for line in lines), key=lambda record: record["leaf"])
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -47,7 +47,8 @@ class Trail:
         """The frames of the journal as they stand; what the agent has read may be gone."""
         return journal.frames(self.data_dir, self.service)
 
-    def _indelible(self, *arguments: str) -> str:
+    def command(self, *arguments: str) -> str:
+        """What a command of the agent prints about this trail; it must succeed."""
         assert BINARY.is_file(), f"{BINARY} is missing: cargo build --package indelible-server, or name one with INDELIBLE_BINARY"
         done = subprocess.run([BINARY, "--data", str(self.data_dir), *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"indelible {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}"

@@ -8,6 +8,7 @@ the driver, ``executescript``, and connections that Django did not make.
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,6 +23,7 @@ from indelible.django._links import link_of
 from indelible.django._models import Plan, plan_of
 from indelible.django._recording import PENDING, Write, perform_alone
 from indelible.django._snapshots import Scope
+from indelible.django._transactions import tracker_of
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -30,6 +32,9 @@ Execute = Callable[[Any], Any]
 
 _READING: Final = frozenset({"SELECT", "BEGIN", "BEGIN ", "SAVEPO", "RELEAS", "ROLLBA", "PRAGMA"})
 """First letters of what writes no table, as Django and its backends send it all the time."""
+
+_PREPARES: Final = re.compile(r"\s*PREPARE\s+TRANSACTION\b", re.IGNORECASE)
+"""The first phase of a two-phase commit: who decides about the transaction, and when, is not seen here."""
 
 _CACHED_TEXT_MAX: Final = 4096
 
@@ -118,6 +123,8 @@ def _around(django: Any, *, many: bool) -> Any:
 
 def _look(cursor: Any, sql: Any, execute: Callable[[], Any]) -> Any:
     """Executes, and records what the text writes."""
+    if sql.__class__ is str and _PREPARES.match(sql):
+        tracker_of(cursor.db).let_go()
     try:
         write, countable = _write_of(cursor.db, sql)
     except Exception as fault:

@@ -96,6 +96,12 @@ class Tracker:
         self._undecided = []
         self._leave(0, "unknown")
 
+    def let_go(self) -> None:
+        """What is written until now is decided elsewhere, as after ``PREPARE TRANSACTION``: it is announced, and nobody here answers for it."""
+        if self._is_written():
+            self._prepare()
+            self._answer("unknown")
+
     def connected(self) -> None:
         """The connection is a new one: whatever was open on the old one is rolled back."""
         if self._is_written():
