@@ -2,7 +2,8 @@
 //!
 //! One file for the engine and the agent: that of the agent is a link, so that neither crate has to link the other.
 //! `INDELIBLE_FAILPOINT=NAME` ends the process with SIGKILL when it comes to `failpoint!("NAME")`, `NAME:3` when it comes there for
-//! the third time. `NAME:panic` panics there instead, the first time. Nothing of this is in a release build.
+//! the third time. `NAME:panic` panics there instead, the first time, and `NAME:stop` stops there until somebody continues it. Nothing of
+//! this is in a release build.
 
 /// Marks a place where a test can kill the process. The name is a literal, so that a test can list all of them from the source.
 macro_rules! failpoint {
@@ -24,14 +25,17 @@ mod armed {
         name: String,
         left: AtomicU64,
         panics: bool,
+        signal: Signal,
     }
 
     fn from_env() -> Option<Armed> {
         let value = std::env::var("INDELIBLE_FAILPOINT").ok()?;
         let (name, hits) = value.split_once(':').unwrap_or((&value, "1"));
-        let panics = hits == "panic";
-        let hits = if panics { 1 } else { hits.parse().expect("INDELIBLE_FAILPOINT is NAME, NAME:NUMBER or NAME:panic") };
-        Some(Armed { name: name.to_owned(), left: AtomicU64::new(hits), panics })
+        let (panics, stops) = (hits == "panic", hits == "stop");
+        let expectation = "INDELIBLE_FAILPOINT is NAME, NAME:NUMBER, NAME:panic or NAME:stop";
+        let hits = if panics || stops { 1 } else { hits.parse().expect(expectation) };
+        let signal = if stops { Signal::STOP } else { Signal::KILL };
+        Some(Armed { name: name.to_owned(), left: AtomicU64::new(hits), panics, signal })
     }
 
     /// Ends the process as `kill -9` does when this is the place and the time.
@@ -40,7 +44,7 @@ mod armed {
         let Some(armed) = ARMED.get_or_init(from_env) else { return };
         if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             assert!(!armed.panics, "the failpoint {name}");
-            kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+            kill_process(getpid(), armed.signal).expect("a process may kill itself");
         }
     }
 }
