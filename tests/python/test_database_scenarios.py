@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
 from clusters import Cluster, cluster, default_database, proxy
 from indelible.django import apps, conf
@@ -50,7 +50,8 @@ def postgres(server: Cluster, evidence: str, django_db_blocker: Any) -> Iterator
 def before_commit(act: Callable[[], object]) -> None:
     """Does something between the INTENT and the COMMIT of the next transaction."""
     connection.ensure_connection()
-    django = tracker_of(connection)._django
+    # The connection itself: django.db.connection only stands for it.
+    django = tracker_of(connections["default"])._django
     commit = django["_commit"]
 
     def acting() -> Any:
@@ -201,10 +202,11 @@ def test_a_commit_that_is_cancelled_is_never_claimed(postgres: Cluster, trail: T
 
 
 def test_a_statement_timeout_before_commit_is_rolled_back(postgres: Cluster, trail: Trail, evidence: str) -> None:
+    create("before")
     with pytest.raises(OperationalError):
         create_and("SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(60)")
     said = verdict(trail, evidence)
-    assert not said.committed + said.in_doubt
+    assert (set(said.committed), set(said.in_doubt)) == ({"before"}, set())
 
 
 @pytest.mark.parametrize(("swallowed", "fate"), [("answer", "committed"), ("question", "rolled_back")])
