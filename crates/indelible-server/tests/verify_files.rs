@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use dump::{copy_folder, fast_folder};
 use files::{fill, seal_of, trail_files};
 use indelible::{Event, Json, Kind};
-use indelible_core::SigningKey;
+use indelible_core::{Checkpoint, Note, SigningKey};
 use indelible_server::{DataDir, FileState, Reader, Report, Trust, verify};
 use rusqlite::Connection;
 use seed::Seed;
@@ -39,6 +39,13 @@ const TAMPERING: &[Tampering] = &[
             delete(&file(dir, OPEN));
             delete(&file(dir, CLOSED));
         },
+        "rolled_back",
+        Some((CLOSED, 0)),
+        Some(LAST_SEALED),
+    ),
+    (
+        "the newest two files deleted, and a checkpoint of before them",
+        forget_the_newest,
         "rolled_back",
         Some((CLOSED, 0)),
         Some(LAST_SEALED),
@@ -110,6 +117,13 @@ const TAMPERING: &[Tampering] = &[
         Some(FIRST),
     ),
     (
+        "a block too many that counts less than nothing",
+        |dir| sql(dir, FIRST, "INSERT INTO block SELECT 768, -1, id_min, id_max, node, leaves, bodies FROM block WHERE first_index = 256"),
+        "seal",
+        None,
+        Some(FIRST),
+    ),
+    (
         "the node of a block",
         |dir| sql(dir, FIRST, "UPDATE block SET node = zeroblob(32) WHERE first_index = 256"),
         "block",
@@ -163,7 +177,18 @@ const TAMPERING: &[Tampering] = &[
         None,
         Some(MIDDLE),
     ),
+    ("a stream of a sealed file dropped", |dir| sql(dir, MIDDLE, "DELETE FROM stream"), "unfinished_work", None, Some(MIDDLE)),
     ("free space of a sealed file", append_a_page, "seal", None, Some(MIDDLE)),
+    (
+        "free space of a sealed file beside a second seal that is none",
+        |dir| {
+            append_a_page(dir);
+            fs::write(file(dir, MIDDLE).with_extension("reseal"), "no note").unwrap();
+        },
+        "seal",
+        None,
+        Some(MIDDLE),
+    ),
     ("a sealed file that was cut off", |dir| cut(&file(dir, FIRST), 2), "seal", None, Some(FIRST)),
     ("a view in a sealed file", |dir| sql(dir, FIRST, "CREATE VIEW v AS SELECT 1"), "schema", None, Some(FIRST)),
     ("the batch of another file", batch_of_another, "missing_record", None, Some(MIDDLE)),
@@ -393,6 +418,21 @@ fn forge_index(dir: &Path) {
     connection.execute_batch(sql).unwrap();
 }
 
+/// What somebody does who can sign.
+fn forget_the_newest(dir: &Path) {
+    let note = checkpoint(dir, first_of(&file(dir, CLOSED))).to_string();
+    fs::write(dir.join("trail/checkpoint"), note).unwrap();
+    delete(&file(dir, OPEN));
+    delete(&file(dir, CLOSED));
+}
+
+/// The checkpoint that the agent signed, or would have, at this size.
+fn checkpoint(dir: &Path, tree_size: u64) -> Note {
+    let key: SigningKey = fs::read_to_string(dir.join("keys/trail.key")).unwrap().trim_end().parse().unwrap();
+    let root_hash = Reader::open(&DataDir::new(dir)).unwrap().subtree(0..tree_size).unwrap();
+    Checkpoint { origin: key.name().parse().unwrap(), tree_size, root_hash }.sign(&key).unwrap()
+}
+
 fn earlier_open_file(dir: &Path) {
     put(&dir.join("old/open"), &file(dir, OPEN));
 }
@@ -435,7 +475,7 @@ fn check(dir: &Path, deep: bool) -> Report {
 
 fn copy(from: &Path) -> TempDir {
     let to = fast_folder();
-    for folder in ["trail", "old"] {
+    for folder in ["trail", "old", "keys"] {
         copy_folder(&from.join(folder), &to.path().join(folder));
     }
     to
@@ -469,6 +509,9 @@ fn every_change_of_a_file_is_found_and_its_place_is_named() {
         let is_file = place.is_none() || found.file == place.map(name);
         if found.kind.as_str() != *kind || !is_leaf || !is_file {
             wrong.push(format!("{what}: {found:?}, not {kind} at {expected_leaf:?} in {:?}", place.map(name)));
+        }
+        if found.leaves.as_ref().is_some_and(std::ops::Range::is_empty) {
+            wrong.push(format!("{what}: no leaf lies there: {found:?}"));
         }
         if found.kind.as_str() == "block" && found.leaves.as_ref().is_none_or(|leaves| leaves.end - leaves.start > 256) {
             wrong.push(format!("{what}: a block is at most 256 records: {found:?}"));
@@ -566,6 +609,22 @@ fn a_body_that_somebody_erased_is_missed_where_its_record_alone_is_checked() {
         assert_eq!(found.kind.as_str(), if is_kept { "block" } else { "seal" });
         assert!(matches!(range(300..310), Report::Intact(_)), "others are not touched by that");
     }
+}
+
+/// The growth is proved by hashes in a block that nothing else of the range leads through.
+#[test]
+fn a_block_that_the_growth_from_a_kept_checkpoint_needs_is_named_when_it_is_damaged() {
+    let honest = honest();
+    let copy = copy(honest.path());
+    let kept = copy.path().join("kept.txt");
+    let verifier = fs::read_to_string(copy.path().join("trail/verifier")).unwrap();
+    fs::write(&kept, format!("{}\n{verifier}", checkpoint(copy.path(), 300))).unwrap();
+    let trust = Trust { range: Some(0..2), against: Some(kept), ..Trust::default() };
+    let check = || verify(&DataDir::new(copy.path()), &trust);
+    assert!(matches!(check(), Report::Intact(_)), "{:?}", check());
+    sql(copy.path(), FIRST, "UPDATE block SET leaves = x'00' WHERE first_index = 256");
+    let Report::Tampered(found) = check() else { panic!("{:?}", check()) };
+    assert_eq!((found.kind.as_str(), found.leaves), ("block", Some(256..512)));
 }
 
 /// Marks the first body as erased, and takes it away unless it is kept.

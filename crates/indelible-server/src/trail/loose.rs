@@ -48,11 +48,17 @@ pub(super) fn places(connection: &Connection, range: Range<u64>, ids: &Ids, foun
 
 /// Adds the stored hashes of a range of leaves.
 pub(super) fn leaf_hashes(connection: &Connection, range: &Range<u64>, hashes: &mut Vec<Hash>) -> Result<(), TrailError> {
-    let select = "SELECT leaf_hash FROM record WHERE leaf_index >= ?1 AND leaf_index < ?2 ORDER BY leaf_index";
+    let select = "SELECT leaf_index, leaf_hash FROM record WHERE leaf_index >= ?1 AND leaf_index < ?2 ORDER BY leaf_index";
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query([rows::stored(range.start), rows::stored(range.end)])?;
+    let mut expected = range.clone();
     while let Some(row) = rows.next()? {
-        hashes.push(Hash::from_bytes(rows::array(row, 0, "record.leaf_hash")?));
+        if let Some(leaf_index) = expected.next()
+            && rows::count(row, 0, "record.leaf_index")? != leaf_index
+        {
+            return Err(TrailError::ReadBack { leaf_index, what: "it is not there" });
+        }
+        hashes.push(Hash::from_bytes(rows::array(row, 1, "record.leaf_hash")?));
     }
     Ok(())
 }

@@ -167,14 +167,13 @@ fn check_size(walk: &Walk, file: &TrailFile, head: &StoredHead, signed: u64) -> 
     Ok(())
 }
 
-/// Compares the records with the root that was signed over them: the checkpoint's, where that lies in this file, and that of the last
+/// Compares the records with the roots that were signed over them, as far as they have been reached: the checkpoint's, and that of the last
 /// batch of a file that is complete.
 fn check_root(walk: &Walk, file: &TrailFile, connection: &Connection, head: &StoredHead, expected: &Expected<'_>) -> Result<(), Halt> {
-    let checkpoint = expected.signed.checkpoint.head();
-    let is_in_file = file.range().contains(&checkpoint.tree_size) || checkpoint.tree_size == walk.size();
     let last_batch = if file.state() == FileState::Open { None } else { trail::read_batch(connection, expected.key).ok() };
     let last_batch = last_batch.map(|batch| TreeHead { tree_size: batch.tree_size, root_hash: batch.root_hash });
-    is_in_file.then_some(checkpoint).into_iter().chain(last_batch).try_for_each(|signed| check_signed_root(walk, file, head, &signed))
+    let mut signed = [expected.signed.checkpoint.head()].into_iter().chain(last_batch);
+    signed.try_for_each(|signed| check_signed_root(walk, file, head, &signed))
 }
 
 fn check_signed_root(walk: &Walk, file: &TrailFile, head: &StoredHead, signed: &TreeHead) -> Result<(), Halt> {

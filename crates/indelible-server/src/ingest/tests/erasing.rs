@@ -124,6 +124,47 @@ fn an_application_that_records_a_purge_permits_nothing() {
 }
 
 #[test]
+fn a_purge_that_somebody_has_changed_permits_nothing() {
+    let (mut site, file) = sealed();
+    announce(&mut site, "3-5");
+    let purge = stored(&site).last().unwrap().leaf_index;
+    erased(&site, &file, "3-6").unwrap();
+    assert_eq!(fault(&site), Some((FaultKind::Erased, 6..7)));
+    let open = files::list(&site.dir).unwrap().pop().unwrap();
+    let change = "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), '3-5', '3-6') AS BLOB) WHERE leaf_index = ?1";
+    assert_eq!(rusqlite::Connection::open(&open.path).unwrap().execute(change, [i64::try_from(purge).unwrap()]).unwrap(), 1);
+    assert_eq!(fault(&site), Some((FaultKind::Body, purge..purge + 1)));
+}
+
+#[test]
+fn a_purge_that_is_not_signed_yet_permits_nothing_and_does_no_harm() {
+    let (mut site, file) = sealed();
+    announce(&mut site, "3-5");
+    let signed = [site.dir.checkpoint(), site.dir.state()].map(|path| (fs::read(&path).unwrap(), path));
+    announce(&mut site, "4-6");
+    for (note, path) in signed {
+        fs::write(path, note).unwrap();
+    }
+    erased(&site, &file, "3-5").unwrap();
+    assert_eq!(fault(&site), None);
+    erased(&site, &file, "6").unwrap();
+    assert_eq!(fault(&site), Some((FaultKind::Erased, 6..7)));
+}
+
+#[test]
+fn a_key_that_was_named_is_enough_for_a_range_without_some_bodies() {
+    let (mut site, file) = sealed();
+    announce(&mut site, "3-5");
+    erased(&site, &file, "3-5").unwrap();
+    let key = site.dir.trail().join("kept-key");
+    fs::rename(site.dir.verifier(), &key).unwrap();
+    for range in [None, Some(2..9)] {
+        let report = verify(&site.dir, &Trust { key: Some(key.clone()), range, ..Trust::default() });
+        assert!(matches!(report, Report::Intact(_)), "{report:?}");
+    }
+}
+
+#[test]
 fn a_purge_that_says_only_that_it_is_done_permits_nothing() {
     let (mut site, file) = sealed();
     record(&mut site, "audit.purge", &[("step", "done"), ("leaves", "3-5")]);
