@@ -103,6 +103,9 @@ torture: binaries venv
 	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
 	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
+	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
+	  env INDELIBLE_MATRIX_SEEDS=10 INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_kill_matrix.py -rP
+	@$(STEP) "400 forks while a journal is opened" env INDELIBLE_FORKS=200 .venv/bin/python $(PYTEST)/test_forks.py
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "a trail of 10 M events" $(SCALE) --events 10000000
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
@@ -135,6 +138,8 @@ bench: venv
 	@$(STEP) "build native module, release" scripts/build-native --release
 	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
 	@$(STEP) "rows and actors recorded, queries sent" .venv/bin/python -m bench.peers_table
+	@$(STEP) "postgresql" scripts/require postgresql
+	@$(STEP) "what evidence costs a transaction" $(BENCH) .venv/bin/python -m bench.evidence
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
 
 .PHONY: $(TESTS) $(LINTS) tools binaries venv

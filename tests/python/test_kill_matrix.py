@@ -49,8 +49,6 @@ AGENT_FAILPOINTS = (
 DATABASE_FAILPOINTS = WORKER_FAILPOINTS if SEEDS > 1 else WORKER_FAILPOINTS[:4]
 """Where the database dies meanwhile: with one seed around COMMIT only."""
 
-pytestmark = [pytest.mark.xdist_group("matrix")]
-
 
 @pytest.fixture(scope="module")
 def server(django_db_blocker: Any) -> Iterator[Cluster]:
