@@ -93,6 +93,19 @@ fn a_record_that_was_changed_has_no_receipt() {
 }
 
 #[test]
+fn a_record_that_is_gone_was_taken_and_one_that_is_not_there_yet_was_not() {
+    let seed = trail_of(5);
+    let why = |leaf_index| indelible_server::receipt(&seed.dir(), &Reader::open(&seed.dir()).unwrap(), leaf_index).unwrap_err();
+    assert!(!why(99).is_tampering(), "{}", why(99));
+    let file = rusqlite::Connection::open(seed.path().join("trail/000000000000.trail")).unwrap();
+    file.execute("DELETE FROM record WHERE leaf_index = 3", []).unwrap();
+    drop(file);
+    assert!(why(3).is_tampering(), "{}", why(3));
+    let output = seed.indelible(&["show", "3", "--proof"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(5), 0), "{output:?}");
+}
+
+#[test]
 fn the_growth_of_a_trail_is_proved_from_every_kept_checkpoint() {
     let seed = Seed::empty();
     let stranger = Stranger::new();
