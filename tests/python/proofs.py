@@ -61,17 +61,18 @@ def markers(alias: str = "default") -> dict[uuid.UUID, int]:
 
 def answer(
     folder: Path,
-    streams: Mapping[str, tuple[int, bool]],
+    streams: Mapping[str, tuple[int, bool] | tuple[int, bool, list[list[int]]]],
     unresolved: Iterable[Mapping[str, Any]] = (),
     *,
     more: bool = False,
+    written_at: str | None = None,
 ) -> None:
-    """Writes ``answers.json`` as the agent does: for each stream its high-water and whether it has ended."""
+    """Writes ``answers.json`` as the agent does: for each stream its high-water, whether it has ended, and what of it will never come."""
     document: dict[str, Any] = {
         "v": 1,
-        "written_at": _now(),
+        "written_at": written_at or _now(),
         "origin": "indelible/test",
-        "streams": {stream: {"high_water": high_water, "ended": ended} for stream, (high_water, ended) in streams.items()},
+        "streams": {stream: dict(zip(("high_water", "ended", "gaps"), said, strict=False)) for stream, said in streams.items()},
         "unresolved": list(unresolved),
     }
     if more:

@@ -275,7 +275,7 @@ def test_a_worker_killed_around_commit_gets_the_right_answer(site: Site, moment:
 
 def test_markers_are_deleted_after_a_day_and_only_when_the_agent_has_their_intents(site: Site) -> None:
     old = {number: site.intent(age_s=25 * HOUR_S) for number in (1, 2, 3, 4)}
-    young, slow, foreign, unknown = (site.intent(age_s=23 * HOUR_S), *(site.intent(age_s=25 * HOUR_S) for _ in range(3)))
+    young, slow, foreign, unknown = (site.intent(age_s=hours * HOUR_S) for hours in (23, 25, 25, 26))
     for number, intent in old.items():
         site.mark(intent, number, age="25 hours")
     site.mark(young, 1, age="25 hours")
@@ -327,6 +327,35 @@ def test_a_marker_whose_record_never_came_is_told_once(site: Site) -> None:
     for again in (resolver, site.resolver()):
         again.round(site.recorder, reconcile=True)
     assert [meta["intent"] for _, meta in site.told()] == [str(lost), str(recent)]
+
+
+def test_a_marker_in_a_gap_of_its_stream_is_told_and_stays(site: Site) -> None:
+    old = [site.intent(age_s=24.5 * HOUR_S) for _ in range(4)]
+    for number, intent in enumerate(old):
+        site.mark(intent, number + 1, age="25 hours")
+    answer(site.folder, {DEAD: (4, True, [[2, 3]])})
+    done = site.resolver().round(site.recorder, reconcile=True)
+    assert (done.told, done.deleted) == (2, 2)
+    assert markers() == dict.fromkeys(old[1:3], _evidence.REPORTED)
+
+
+def test_a_stream_that_never_came_is_told_when_the_agent_has_looked_again(site: Site) -> None:
+    lost = site.intent()
+    site.mark(lost, 2)
+    answer(site.folder, {}, written_at="2020-01-01T00:00:00Z")
+    resolver = site.resolver()
+    folder = site.folder / DEAD
+    folder.mkdir()
+    assert resolver.round(site.recorder, reconcile=True).told == 0, "the agent has not come to it"
+    folder.rmdir()
+    assert resolver.round(site.recorder, reconcile=True).told == 0, "the agent may just have taken it in"
+    answer(site.folder, {}, more=True, written_at="2099-01-01T00:00:00Z")
+    assert resolver.round(site.recorder, reconcile=True).told == 0, "it does not name all streams"
+    answer(site.folder, {}, written_at="2020-01-01T00:00:01Z")
+    resolver.round(site.recorder, reconcile=True)
+    answer(site.folder, {}, written_at="2099-01-01T00:00:00Z")
+    assert resolver.round(site.recorder, reconcile=True).told == 1
+    assert markers() == {lost: _evidence.REPORTED}
 
 
 def test_whoever_dies_after_telling_tells_it_no_second_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,14 +27,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StreamAnswer:
-    """``high_water``: every frame up to this sequence is under a checkpoint. ``ended``: its owner is gone, and it was read to its end."""
+    """``high_water``: every frame up to this sequence is under a checkpoint, but for those in ``gaps`` (first and last), which will never come.
+    ``ended``: its owner is gone, and it was read to its end.
+    """
 
     high_water: int
     ended: bool
+    gaps: tuple[tuple[int, int], ...] = ()
 
     def covers(self, sequence: int) -> bool:
         """Whether the agent has the frame for good."""
-        return self.high_water >= sequence
+        return self.high_water >= sequence and not any(first <= sequence <= last for first, last in self.gaps)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Unresolved:
 
 @dataclass(frozen=True)
 class Answers:
-    """``more``: there are more unresolved intents than are named."""
+    """``more``: there are more unresolved intents, or more streams, than are named."""
 
     written_at: datetime
     streams: Mapping[uuid.UUID, StreamAnswer]
@@ -59,8 +62,8 @@ class Answers:
 
     @property
     def names_all_streams(self) -> bool:
-        """Whether a stream that is not named is none that the agent knows."""
-        return len(self.streams) < STREAMS_MAX
+        """Whether a stream that is not named is none that the agent has had in the last two days."""
+        return not self.more and len(self.streams) < STREAMS_MAX
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def _stream(given: Mapping[str, Any]) -> StreamAnswer:
     # Truth is a boolean here: "false" in quotes is not one, and would say that a living stream has ended.
     if not isinstance(given["ended"], bool):
         raise TypeError("ended is a boolean")
-    return StreamAnswer(int(given["high_water"]), given["ended"])
+    gaps = tuple((int(first), int(last)) for first, last in given.get("gaps", ()))
+    return StreamAnswer(int(given["high_water"]), given["ended"], gaps)
 
 
 def _time(text: str) -> datetime:

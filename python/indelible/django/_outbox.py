@@ -245,7 +245,9 @@ class Drainer:
         """Rows of this process that the agent has."""
         journaled = self._journaled.setdefault(rows.alias, {})
         own = answers.streams.get(self._stream) if self._stream is not None else None
-        covered = [intent for intent, sequence in journaled.items() if own is not None and own.covers(sequence)]
+        covered = [
+            intent for intent, sequence in journaled.items() if own is not None and own.covers(sequence) and own.covers(sequence - 1)
+        ]
         deleted = rows.delete(covered)
         for intent in covered:
             del journaled[intent]
@@ -258,11 +260,11 @@ class Drainer:
             covered = []
             for row in found:
                 if row.stream != own and self._has_ended(row.stream, answers):
-                    high_water = self._high_water(row, answers)
-                    if high_water >= row.sequence:
+                    announced, answered = _arrived(row, answers)
+                    if announced and answered:
                         covered.append(row.intent)
                     else:
-                        self._journal_anew(rows, row, journal, done, announced=high_water == row.sequence - 1)
+                        self._journal_anew(rows, row, journal, done, announced=announced)
             deleted += rows.delete(covered)
             after = found[-1].intent
             if len(found) < BATCH:
@@ -276,10 +278,6 @@ class Drainer:
             return answer.ended
         return answers.names_all_streams and not os.path.lexists(self._folder / str(stream))
 
-    def _high_water(self, row: Assigned, answers: Answers) -> int:
-        answer = answers.streams.get(row.stream)
-        return row.sequence if answer is None else answer.high_water
-
     def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained, *, announced: bool) -> None:
         payload = rows.payload(row.intent)
         if payload is None or self._queue(rows):
@@ -289,6 +287,12 @@ class Drainer:
         if rows.reassign(row, journal, stream, sequence):
             self._queue(rows).append(Taken(row.intent, payload, sequence, announced))
             self._append(rows, done)
+
+
+def _arrived(row: Assigned, answers: Answers) -> tuple[bool, bool]:
+    """Whether the INTENT, and the OUTCOME, of a row in a stream that has ended are in the trail."""
+    answer = answers.streams.get(row.stream)
+    return (True, True) if answer is None else (answer.covers(row.sequence - 1), answer.covers(row.sequence))
 
 
 def recorder_of_drainer() -> _native.Recorder | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from indelible import _context, _runtime
 from indelible.django import _journals
-from indelible.django._answers import Answers, Committed, Watched, made_at
+from indelible.django._answers import Answers, StreamAnswer, committed_in, made_at
 from indelible.django._fences import Markers, Place
 from indelible.django._tables import BATCH
 
@@ -26,6 +28,8 @@ WHOLE_LOOK_EVERY_S: Final = 3600.0
 DELETED_AFTER_S: Final = 24 * 3600.0
 GONE_WITHIN_S: Final = 23 * 3600.0
 """A marker of a record that is older may have been deleted by us; clocks differ by less than an hour."""
+WRITTEN_AFTER_S: Final = 2.0
+"""The agent writes what it says at most once a second: what it says later than this it has found out after we looked."""
 BATCHES_MAX: Final = 20
 TOLD_MAX: Final = 1_000
 """How many events one round tells at most; the rest is for the next."""
@@ -36,20 +40,16 @@ _FIRST: Final = uuid.UUID(int=0)
 class Reconciler:
     """What one process has found so far, so that a round looks at what is new."""
 
-    def __init__(
-        self,
-        committed: Watched[tuple[Committed, ...]],
-        *,
-        clock: Callable[[], float] = time.time,
-        ticks: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._committed = committed
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._committed = committed_in(folder)
         self._clock = clock
         self._ticks = ticks
         self._looked_at: dict[str, tuple[float, float]] = {}
         self._highest: dict[str, dict[uuid.UUID, int]] = {}
         self._cleaned_to: dict[str, uuid.UUID] = {}
         self._told: set[uuid.UUID] = set()
+        self._suspected: dict[uuid.UUID, float] = {}
 
     def compare(self, markers: Markers, answers: Answers, recorder: _native.Recorder) -> int:
         """Tells what is missing on either side, each once; how many events that made. Raises ``DatabaseError``."""
@@ -69,7 +69,9 @@ class Reconciler:
         deleted, after = 0, self._cleaned_to.get(markers.alias, _FIRST)
         for _ in range(BATCHES_MAX):
             found = markers.old(journal, after, before)
-            deleted += markers.delete([place.intent for place in found if place.intent not in unresolved and _is_covered(place, answers)])
+            deleted += markers.delete(
+                [place.intent for place in found if place.intent not in unresolved and self._is_covered(place, answers)]
+            )
             # What could not be deleted is passed over, and looked at again when the end was reached.
             after = found[-1].intent if len(found) == BATCH else _FIRST
             if after == _FIRST:
@@ -99,19 +101,41 @@ class Reconciler:
         told = 0
         for stream, sequence in list(highest.items()):
             answer = answers.streams.get(stream)
-            if answer is None or answer.covers(sequence):
-                # An unknown one is either not yet or no more known, and nobody can say which.
-                if answer is not None:
-                    del highest[stream]
+            if answer is not None and answer.high_water >= sequence and not answer.gaps:
+                del highest[stream]
                 continue
-            if answer.ended:
-                places = markers.beyond(journal, stream, answer.high_water, before)
+            if self._never_came(stream, answers) if answer is None else answer.ended:
+                places = self._missing(markers, journal, stream, answer or StreamAnswer(0, ended=True), before)
                 told += self._tell_lost(markers, recorder, places)
                 if len(places) < BATCH:
                     del highest[stream]
             if told >= TOLD_MAX:
                 break
         return told
+
+    def _never_came(self, stream: uuid.UUID, answers: Answers) -> bool:
+        """Whether nothing of a stream that the agent does not name will ever come: it has no folder, and had none when the agent last wrote."""
+        if not answers.names_all_streams or self._has_folder(stream):
+            self._suspected.pop(stream, None)
+            return False
+        return answers.written_at.timestamp() > self._suspected.setdefault(stream, self._clock() + WRITTEN_AFTER_S)
+
+    def _missing(self, markers: Markers, journal: uuid.UUID, stream: uuid.UUID, answer: StreamAnswer, before: uuid.UUID) -> list[Place]:
+        """The markers of a stream that has ended whose INTENT the agent has not."""
+        found = markers.beyond(journal, stream, answer.high_water, before)
+        for first, last in answer.gaps:
+            found += [place for place in markers.beyond(journal, stream, first - 1, before) if place.sequence <= last]
+        return found
+
+    def _has_folder(self, stream: uuid.UUID) -> bool:
+        return os.path.lexists(self._folder / str(stream))
+
+    def _is_covered(self, place: Place, answers: Answers) -> bool:
+        """Whether nobody needs a marker that is old enough."""
+        stream = answers.streams.get(place.stream)
+        if stream is not None:
+            return stream.covers(place.sequence)
+        return answers.names_all_streams and not self._has_folder(place.stream) and place.stream not in self._suspected
 
     def _look(self, markers: Markers, journal: uuid.UUID, before: uuid.UUID) -> dict[uuid.UUID, int]:
         """For each stream the highest marker seen: in the last day at first and once an hour, else in what is new."""
@@ -156,11 +180,6 @@ class Reconciler:
             return 0
         self._told.add(intent)
         return int(recorded is not None)
-
-
-def _is_covered(place: Place, answers: Answers) -> bool:
-    stream = answers.streams.get(place.stream)
-    return answers.names_all_streams if stream is None else stream.covers(place.sequence)
 
 
 def _bound(at: float) -> uuid.UUID:

@@ -22,7 +22,7 @@ from django.db import DatabaseError, connections
 
 from indelible._errors import IndelibleError
 from indelible.django import _evidence, _journals, _marks
-from indelible.django._answers import Answers, Unresolved, answers_in, committed_in, made_at
+from indelible.django._answers import Answers, Unresolved, answers_in, made_at
 from indelible.django._fences import Markers
 from indelible.django._reconciler import Reconciler
 
@@ -108,7 +108,7 @@ class Resolver:
         self._clock = clock
         self._ticks = ticks
         self._answers = answers_in(folder)
-        self._reconciler = Reconciler(committed_in(folder), clock=clock, ticks=ticks)
+        self._reconciler = Reconciler(folder, clock=clock, ticks=ticks)
         self._reconciled_at = float("-inf")
         self._answered: set[uuid.UUID] = set()
 
