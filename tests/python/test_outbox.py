@@ -1,0 +1,339 @@
+"""The outbox: events are committed with their transaction and leave the database for the trail once each, whoever dies on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, connections, transaction
+
+import indelible
+import journal
+from indelible._errors import IndelibleError
+from indelible.django import _journals, _marks, _outbox
+from indelible.django._outbox import Drained, Drainer
+from indelible.django._resolver import Lock
+from proofs import answer, kinds, sent
+from servers import environment
+from testproject.models import Doctor, Row, Secret
+from trails import Trail, fields
+
+pytestmark = pytest.mark.usefixtures("database")
+HERE = Path(__file__).parent
+
+
+class Site:
+    """A site with an outbox, and whatever drains it."""
+
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
+        self.folder = _journals.folder()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.open: list[Any] = []
+
+    def drainer(self) -> Drainer:
+        recorder = _outbox.recorder_of_drainer()
+        assert recorder is not None
+        self.open.append(recorder)
+        return Drainer(self.folder, recorder)
+
+    def close(self) -> None:
+        """Ends the drainers of this process in order."""
+        while self.open:
+            self.open.pop().close()
+
+    def agent_has(self, *, short_of: int = 0) -> None:
+        """Says what an agent would that has read all journals: their processes are gone. ``short_of`` frames of the last are not there yet."""
+        last: dict[str, int] = {}
+        for frame in self.trail.frames():
+            last[str(frame.stream)] = frame.sequence
+        for folder in self.folder.iterdir():
+            if folder.is_dir():
+                last.setdefault(folder.name, 0)
+        answer(self.folder, {stream: (max(0, sequence - short_of), True) for stream, sequence in last.items()})
+
+
+@pytest.fixture
+def site(trail: Trail, settings: Any) -> Iterator[Site]:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "outbox"}
+    for alias in ("default", "other"):
+        connections[alias].ensure_connection()
+        assert _marks.is_ready(connections[alias], "outbox")
+    site = Site(trail)
+    yield site
+    site.close()
+    connection.ensure_connection()
+
+
+def rows(alias: str = "default") -> list[tuple[Any, ...]]:
+    connections[alias].ensure_connection()
+    driver: Any = connections[alias].connection
+    with closing(driver.cursor()) as cursor:
+        cursor.execute("SELECT id, stream, sequence FROM indelible_outbox ORDER BY id")
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def numbers(trail: Trail) -> list[tuple[int, str]]:
+    """The numbers of created rows with the verdict of each record."""
+    return [
+        (fields(record["event"])["number"][1], record["verdict"]) for record in trail.records() if record["event"]["action"] == "row.create"
+    ]
+
+
+def add(*given: int) -> None:
+    for number in given:
+        Row.objects.create(number=number)
+
+
+def test_events_are_committed_with_their_transaction_and_nothing_is_journaled(site: Site) -> None:
+    with sent() as statements, transaction.atomic():
+        add(1, 2)
+        with suppress(RuntimeError), transaction.atomic():
+            add(3)
+            raise RuntimeError
+    assert kinds(statements)[-2:] == ["INSERT indelible_outbox", "COMMIT"]
+    assert kinds(statements).count("INSERT indelible_outbox") == 1
+    with suppress(RuntimeError), transaction.atomic():
+        add(4)
+        raise RuntimeError
+    add(5)
+    assert len(rows()) == 2
+    assert site.trail.frames() == []
+
+
+def test_what_is_drained_is_in_the_trail_once(site: Site) -> None:
+    with transaction.atomic():
+        add(1, 2)
+    add(3)
+    Row.objects.using("other").create(number=4)
+    drainer = site.drainer()
+    assert drainer.round() == Drained(journaled=3)
+    assert drainer.round() == Drained()
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3, 4)]
+
+
+def test_a_row_is_deleted_when_the_agent_has_both_of_its_frames(site: Site) -> None:
+    add(1, 2)
+    drainer = site.drainer()
+    drainer.round()
+    site.agent_has(short_of=1)
+    assert drainer.round().deleted == 1
+    assert len(rows()) == 1
+    site.agent_has()
+    assert drainer.round().deleted == 1
+    assert rows() == []
+    assert drainer.round() == Drained()
+
+
+@pytest.mark.parametrize(("moment", "is_torn"), [("assigned", False), ("halfway", False), ("halfway", True), ("journaled", True)])
+def test_a_drainer_that_dies_leaves_what_the_next_one_finishes(site: Site, moment: str, is_torn: bool) -> None:
+    with transaction.atomic():
+        add(1)
+    add(2, 3)
+    kill_a_drainer(site, moment)
+    # The agent has read the dead one's stream to its end; or the last frame was torn and will never come.
+    if is_torn:
+        cut_off_the_last_frame(site)
+    site.agent_has()
+    drainer = site.drainer()
+    done = drainer.round()
+    assert done.problems == {}
+    assert done.journaled + done.deleted == 3
+    site.close()
+    site.agent_has()
+    assert site.drainer().round().journaled == 0
+    assert rows() == []
+    site.close()
+    assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
+
+
+def cut_off_the_last_frame(site: Site) -> None:
+    last = site.trail.frames()[-1]
+    (segment,) = (site.folder / str(last.stream)).glob("*.journal")
+    segment.write_bytes(segment.read_bytes()[:-1])
+
+
+def kill_a_drainer(site: Site, moment: str) -> None:
+    command = [sys.executable, "-m", "testproject.draining", moment]
+    env = environment(site.trail.data_dir, INDELIBLE_EVIDENCE="outbox")
+    killed = subprocess.run(command, env=env, cwd=HERE, check=False, timeout=60, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def test_a_drainer_that_dies_while_it_deletes_loses_nothing_and_tells_nothing_twice(site: Site) -> None:
+    add(1, 2, 3)
+    kill_a_drainer(site, "journaled")
+    site.agent_has()
+    kill_a_drainer(site, "deleting")
+    assert len(rows()) == 2
+    assert site.drainer().round() == Drained(deleted=2)
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
+
+
+def test_what_a_living_drainer_has_assigned_is_left_to_it(site: Site) -> None:
+    add(1)
+    first = site.drainer()
+    first.round()
+    stream = str(site.trail.frames()[0].stream)
+    answer(site.folder, {stream: (0, False)})
+    assert site.drainer().round() == Drained()
+    answer(site.folder, {})
+    assert site.drainer().round() == Drained(), "its folder is there: the agent has not come to it"
+
+
+def test_a_stream_that_the_agent_has_left_behind_was_taken_in_whole(site: Site) -> None:
+    add(1)
+    kill_a_drainer(site, "journaled")
+    (stream,) = [folder for folder in site.folder.iterdir() if folder.is_dir()]
+    stream.rename(site.folder.parent / "elsewhere")
+    answer(site.folder, {})
+    assert site.drainer().round() == Drained(deleted=1)
+
+
+def test_rows_of_another_host_are_left_to_it(site: Site) -> None:
+    add(1)
+    kill_a_drainer(site, "journaled")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE indelible_outbox SET journal = %s", [uuid.uuid4().hex])
+    site.agent_has()
+    assert site.drainer().round() == Drained()
+    assert len(rows()) == 1
+
+
+def test_two_drainers_at_once_share_the_rows(site: Site) -> None:
+    drainers = [site.drainer(), site.drainer()]
+    for start in range(0, 40, 10):
+        add(*range(start, start + 10))
+        waiting = _outbox.Rows.waiting
+
+        def both(self: _outbox.Rows, limit: int, waiting: Any = waiting) -> Any:
+            # What this one has read, the other one takes before it is assigned.
+            found = waiting(self, limit)
+            _outbox.Rows.waiting = waiting  # type: ignore[method-assign]
+            drainers[1].round()
+            return found
+
+        _outbox.Rows.waiting = both  # type: ignore[method-assign]
+        drainers[0].round()
+    site.close()
+    assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in range(40)]
+
+
+def test_a_damaged_row_is_kept_and_holds_up_nobody(site: Site) -> None:
+    add(1, 2, 3)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE indelible_outbox SET payload = %s WHERE id = (SELECT id FROM indelible_outbox ORDER BY id LIMIT 1)", [b"?"])
+    drainer = site.drainer()
+    assert drainer.round() == Drained(journaled=2, damaged=1)
+    assert drainer.round() == Drained()
+    assert rows()[0][1:] == (None, _outbox.DAMAGED)
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (2, 3)]
+
+
+class Failing:
+    """A recorder that says what it is told to for the next rows, and then works again."""
+
+    def __init__(self, recorder: Any, answers: list[Any]) -> None:
+        self.recorder = recorder
+        self.answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.recorder, name)
+
+    def append_outbox(self, *given: Any, **named: Any) -> Any:
+        said = self.answers.pop(0) if self.answers else None
+        if isinstance(said, Exception):
+            raise said
+        return said or self.recorder.append_outbox(*given, **named)
+
+
+def test_a_full_journal_is_tried_again_and_nothing_is_assigned_to_the_same_place(site: Site) -> None:
+    add(1, 2)
+    Row.objects.using("other").create(number=3)
+    drainer = site.drainer()
+    drainer._recorder = Failing(drainer._recorder, [None, IndelibleError("no space")])  # type: ignore[assignment]
+    done = drainer.round()
+    assert (done.journaled, set(done.problems)) == (1, {"default", "other"})
+    assert drainer.round().journaled == 2
+    site.close()
+    assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
+
+
+def test_a_place_that_is_taken_is_given_up_for_another(site: Site) -> None:
+    add(1, 2)
+    drainer = site.drainer()
+    drainer._recorder = Failing(drainer._recorder, ["moved"])  # type: ignore[assignment]
+    while drainer.round().journaled:
+        pass
+    drainer.round()
+    site.close()
+    assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2)]
+
+
+def test_what_was_assigned_and_not_journaled_is_given_back(site: Site) -> None:
+    add(1, 2)
+    drainer = site.drainer()
+    drainer._recorder = Failing(drainer._recorder, [IndelibleError("no space")])  # type: ignore[assignment]
+    drainer.round()
+    assert all(row[1] is not None for row in rows())
+    assert drainer.give_back()
+    assert all(row[1] is None for row in rows())
+
+
+def test_the_command_drains_once_or_follows(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    add(1)
+    call_command("indelible", "outbox", "drain")
+    assert "1 journaled, 0 deleted" in capsys.readouterr().out
+    other = Lock(site.folder, "outbox.lock")
+    assert other.hold()
+    with pytest.raises(CommandError, match="another process"):
+        call_command("indelible", "outbox", "drain")
+    other.release()
+    assert numbers(site.trail) == [(1, "committed_by_outbox")]
+
+
+def test_the_command_refuses_where_there_is_no_outbox(trail: Trail) -> None:
+    with pytest.raises(CommandError, match="EVIDENCE is not 'outbox'"):
+        call_command("indelible", "outbox", "drain")
+
+
+def test_an_action_goes_along_and_what_is_no_change_does_not_wait(site: Site) -> None:
+    with transaction.atomic():
+        add(1)
+        assert indelible.record("row.approve").status == "held"
+        assert indelible.record("row.approve", outcome="denied").status == "at"
+    assert [frame.kind for frame in site.trail.frames()] == [journal.EVENT]
+    site.drainer().round()
+    site.close()
+    assert sorted(event["outcome"] for event in site.trail.events("action")) == ["denied", "success"]
+
+
+def test_a_row_that_cannot_be_written_takes_the_transaction_along_and_with_best_effort_it_does_not(
+    site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise DatabaseError("no room")
+
+    monkeypatch.setattr(_marks, "_insert_row", refuse)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        add(1)
+    assert Row.objects.count() == 0
+    settings.INDELIBLE = {**settings.INDELIBLE, "ON_FAILURE": "best_effort"}
+    with transaction.atomic():
+        add(2)
+        Secret.objects.create(text="plans")
+    assert Row.objects.count() == 1
+    assert rows() == []
+    assert [frame.kind for frame in site.trail.frames()] == [journal.INTENT, journal.OUTCOME]
+    assert Doctor.objects.count() == 0
