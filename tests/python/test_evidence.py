@@ -8,9 +8,10 @@ from contextlib import closing, suppress
 from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, connections, transaction
 from django.test import Client, TestCase
 
 import indelible
@@ -20,7 +21,7 @@ from indelible.django._guard import RecordingRefused
 from indelible.django._models import plan_of
 from proofs import kinds, markers, sent
 from testproject.models import Condition, Counter, Doctor, Employee, Patient, Row, Secret
-from trails import Trail
+from trails import Trail, fields
 
 pytestmark = pytest.mark.usefixtures("database")
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -375,6 +376,38 @@ def test_a_fault_of_ours_leaves_no_intent_that_waits_for_a_marker(marked: Trail,
         Row.objects.create(number=1)
     assert Row.objects.count() == 1
     assert [frame.result for frame in marked.frames() if frame.kind == journal.OUTCOME] == [2, 1]
+
+
+@only_postgresql
+def test_a_serialization_failure_rolls_back_and_the_retry_is_another_intent(marked: Trail) -> None:
+    Doctor.objects.create(name="Gray")
+    attempts = []
+
+    def add_one() -> None:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            number = Row.objects.count()
+            attempts.append(number)
+            if len(attempts) == 1:
+                interfere()
+            Row.objects.create(number=number)
+
+    def interfere() -> None:
+        settings = connections.settings["default"]
+        with psycopg.connect(host=settings["HOST"], port=settings["PORT"], user=settings["USER"], dbname=settings["NAME"]) as raw:
+            raw.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+            (count,) = raw.execute("SELECT count(*) FROM testproject_row").fetchone() or (None,)
+            raw.execute("INSERT INTO testproject_row (number) VALUES (%s)", (count,))
+
+    with pytest.raises(OperationalError) as failed:
+        add_one()
+    assert getattr(failed.value.__cause__, "sqlstate", None) == "40001"
+    add_one()
+    assert attempts == [0, 1], "the first attempt failed, at its marker or at its COMMIT"
+    assert sorted(Row.objects.values_list("number", flat=True)) == [0, 1]
+    assert [fields(event)["number"][1] for event in marked.changes() if event["action"] == "row.create"] == [1]
+    assert len(markers()) == 2, "the doctor's and the second attempt's"
 
 
 def test_our_own_tables_are_never_recorded(marked: Trail, settings: Any) -> None:

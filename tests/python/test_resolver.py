@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,14 +17,15 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections, transaction
 
 import journal
 from indelible import _runtime
-from indelible.django import _evidence, _journals, _marks, _resolver
+from indelible.django import _evidence, _journals, _marks, _resolver, _resolving
 from indelible.django._fences import Markers
 from indelible.django._reconciler import BATCHES_MAX
 from indelible.django._resolver import Lock, Resolver, Round
+from indelible.django._transactions import tracker_of
 from proofs import answer, committed, markers, unresolved
 from servers import environment
 from testproject.models import Doctor
@@ -207,6 +209,41 @@ def test_a_prepared_transaction_stays_in_doubt_until_somebody_ends_it(site: Site
         cursor.execute("COMMIT PREPARED 'two_phases'" if commits else "ROLLBACK PREPARED 'two_phases'")
     resolver.round(site.recorder)
     assert site.outcomes() == {intent: [3 if commits else 4]}
+
+
+@only_postgresql
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_commit_of_a_living_process_that_nobody_answered_is_asked_about_by_itself(
+    site: Site, monkeypatch: pytest.MonkeyPatch, commits: bool
+) -> None:
+    """The connection died with COMMIT sent: the stream has not ended, so the agent names the intent to nobody."""
+    connection.ensure_connection()
+    driver: Any = connection.connection
+    tracker = tracker_of(connections["default"])
+
+    def cut() -> None:
+        if commits:
+            driver.commit()
+        driver.close()
+        raise OperationalError("the connection is gone")
+
+    @transaction.atomic
+    def write() -> None:
+        Doctor.objects.create(name="Gray")
+        monkeypatch.setitem(tracker._django, "_commit", cut)
+
+    before = tracker._django["_commit"]
+    monkeypatch.setattr(_resolving, "_owed", deque())
+    with pytest.raises(OperationalError):
+        write()
+    monkeypatch.setitem(tracker._django, "_commit", before)
+    (owed,) = _resolving._owed
+    assert site.outcomes() == {}
+    done = site.resolver().resolve_own(_resolving._owed, site.recorder)
+    assert (done.committed, done.rolled_back) == ((1, 0) if commits else (0, 1))
+    assert not _resolving._owed
+    assert site.outcomes() == {owed.intent: [3 if commits else 4]}
+    assert Doctor.objects.exists() is commits
 
 
 def test_two_resolvers_at_once_find_the_same(site: Site) -> None:

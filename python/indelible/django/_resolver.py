@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,20 @@ class Resolver:
             self._reconciled_at = self._ticks()
         return done
 
+    def resolve_own(self, owed: deque[Unresolved], recorder: _native.Recorder) -> Round:
+        """Answers intents of this very process whose COMMIT is over and got no answer. What stays in doubt stays in ``owed``."""
+        done = Round()
+        for _ in range(len(owed)):
+            unresolved = owed.popleft()
+            with self._asking(unresolved.alias, done) as markers:
+                if markers is None:
+                    done.in_doubt[unresolved.intent] = done.problems[unresolved.alias]
+                else:
+                    self._settle(unresolved, markers, recorder, done)
+            if unresolved.intent in done.in_doubt:
+                owed.append(unresolved)
+        return done
+
     def _work(self, answers: Answers) -> list[Unresolved]:
         unresolved = [one for one in answers.unresolved if one.evidence == "marker"]
         # What the agent does not name any more has its answer, so that this does not grow.
@@ -134,12 +149,9 @@ class Resolver:
         return [one for one in unresolved if one.intent not in self._answered]
 
     def _ask(self, alias: str, work: list[Unresolved], answers: Answers, recorder: _native.Recorder, done: Round, *, due: bool) -> None:
-        markers = Markers(alias)
-        try:
-            problem = problem_of(alias) or _connected(markers)
-            if problem:
-                done.problems[alias] = problem
-                done.in_doubt.update((unresolved.intent, problem) for unresolved in work)
+        with self._asking(alias, done) as markers:
+            if markers is None:
+                done.in_doubt.update((unresolved.intent, done.problems[alias]) for unresolved in work)
                 return
             for unresolved in work:
                 self._resolve(unresolved, markers, answers, recorder, done)
@@ -147,6 +159,16 @@ class Resolver:
                 with _noting(alias, done):
                     done.told += self._reconciler.compare(markers, answers, recorder)
                     done.deleted += self._reconciler.clean(markers, answers)
+
+    @contextlib.contextmanager
+    def _asking(self, alias: str, done: Round) -> Iterator[Markers | None]:
+        """The markers of a database for the length of the block, ``None`` where they cannot be asked."""
+        markers = Markers(alias)
+        try:
+            problem = problem_of(alias) or _connected(markers)
+            if problem:
+                done.problems[alias] = problem
+            yield None if problem else markers
         finally:
             with contextlib.suppress(Exception):
                 markers.close()
@@ -155,7 +177,11 @@ class Resolver:
         stream = answers.streams.get(unresolved.stream)
         if stream is None or not stream.ended:
             done.in_doubt[unresolved.intent] = "its process may be alive"
-            return
+        else:
+            self._settle(unresolved, markers, recorder, done)
+
+    def _settle(self, unresolved: Unresolved, markers: Markers, recorder: _native.Recorder, done: Round) -> None:
+        """Asks the database, and says what it says."""
         if self._clock() - made_at(unresolved.intent) > FENCE_AGE_MAX_S:
             done.in_doubt[unresolved.intent] = "it is so old that its marker may have been deleted"
             return

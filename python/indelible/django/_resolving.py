@@ -1,22 +1,34 @@
 """The thread that resolves: in every process that records and asks for markers, of which the holder of ``resolver.lock`` works.
 
 It starts with the first recorded event, or after a fork with the first marker, and ends with the process, which never waits for it.
+
+A process whose COMMIT got no answer lives, so nobody else may ask about it. It asks itself: its own COMMIT is over.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import uuid
+from collections import deque
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from indelible import _runtime
 from indelible.django import _evidence, _journals, conf
+from indelible.django._answers import Unresolved
 from indelible.django._resolver import Lock, Resolver
+
+if TYPE_CHECKING:
+    from indelible import _native
 
 INTERVAL_S: Final = 5.0
 
+OWED_MAX: Final = 1_000
+"""How many unanswered commits a process asks about; of more, the agent says that they are in doubt until it ends."""
+
 _started_in: int | None = None
+_owed: Final[deque[Unresolved]] = deque(maxlen=OWED_MAX)
 
 
 def start() -> None:
@@ -27,6 +39,20 @@ def start() -> None:
     _started_in = os.getpid()
     if _is_wanted():
         threading.Thread(target=_resolve, args=(_journals.folder(),), name="indelible-resolver", daemon=True).start()
+
+
+def ask_later(intent: _native.Intent, alias: str) -> None:
+    """Notes that the COMMIT of an intent with a marker got no answer. The connection that it was sent on is not used any more."""
+    if intent.evidence == "marker" and intent.position is not None:
+        stream, sequence = intent.position
+        _owed.append(Unresolved(uuid.UUID(intent.id), uuid.UUID(stream), sequence, alias, "marker"))
+
+
+def _forget_in_child() -> None:
+    _owed.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _is_wanted() -> bool:
@@ -43,9 +69,11 @@ def _resolve(folder: Path) -> None:
         if not _runs_here(folder):
             break
         try:
-            recorder = _runtime.recorder() if lock.hold() else None
+            recorder = _runtime.recorder()
             if recorder is not None:
-                resolver.round(recorder)
+                resolver.resolve_own(_owed, recorder)
+                if lock.hold():
+                    resolver.round(recorder)
         except Exception as error:
             _note(error)
     lock.release()

@@ -19,7 +19,7 @@ from django.db.models import Model
 
 from indelible import _record, _runtime
 from indelible._errors import IndelibleError
-from indelible.django import conf
+from indelible.django import _resolving, conf
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._outcomes import commit_rolled_back, is_aborted, is_open
 from indelible.django._proofs import Proof, can_prove
@@ -245,6 +245,7 @@ class Tracker:
                     intent.rolled_back()
                 else:
                     intent.unknown()
+                    _resolving.ask_later(intent, self.connection.alias)
             except Exception as fault:
                 _runtime.runtime().fault("after COMMIT", fault)
 
