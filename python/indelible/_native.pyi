@@ -185,9 +185,10 @@ class Encoded:
 def encode(value: Any) -> Encoded:
     """Copies a value as it is now. Never raises because of the value. The copy is not redacted: that happens when it is recorded."""
 
-def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]]]:
+def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]], list[str]]:
     """What SQL text writes: a fingerprint (16 hexadecimal digits; literals, comments and white space do not count), whether rows come back,
-    and the tables, as (verb, table, whether the driver's row count is theirs). No table for what only reads; never raises.
+    the tables, as (verb, table, whether the driver's row count is theirs), and the verbs of statements that may write others (``DO``,
+    ``CALL``, ``EXECUTE``). No table for what only reads; never raises.
     """
 
 @final

@@ -173,3 +173,50 @@ def test_it_sends_nothing_and_answers_as_ever(trail: Trail, rows: list[Row]) -> 
         assert cursor.fetchall() == [(1,)]
         assert answer is None or answer is cursor.cursor
     assert len(queries) == 1
+
+
+OPAQUE = f"DO $$ BEGIN UPDATE {ROWS} SET number = 4711 WHERE number < 50; END $$"
+
+
+@pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
+def test_what_runs_something_that_stands_elsewhere_is_an_event_that_says_so(
+    trail: Trail, database: str, rows: list[Row], atomic: bool
+) -> None:
+    if database != "postgresql":
+        pytest.skip("SQLite has neither blocks nor procedures")
+    execute(f"PREPARE plan AS UPDATE {ROWS} SET number = 8 WHERE number = $1")
+    for sql in (OPAQUE, "EXECUTE plan(1)"):
+        if atomic:
+            with transaction.atomic():
+                execute(sql)
+        else:
+            execute(sql)
+    execute("DEALLOCATE plan")
+    events = trail.changes()
+    assert [(event["action"], event["outcome"], event["resource"]) for event in events] == 2 * [
+        ("database.raw_sql", "success", {"type": "database", "id": "default"})
+    ]
+    assert [(event["meta"]["sql_verb"], event["meta"]["sql_tables"]) for event in events] == [("DO", "unknown"), ("EXECUTE", "unknown")]
+    assert "4711" not in json.dumps(events)
+
+
+def test_what_runs_something_else_and_is_rolled_back_is_no_event(trail: Trail, database: str, rows: list[Row]) -> None:
+    if database != "postgresql":
+        pytest.skip("SQLite has neither blocks nor procedures")
+    with transaction.atomic():
+        execute(OPAQUE)
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        sid = transaction.savepoint()
+        execute(OPAQUE)
+        transaction.savepoint_rollback(sid)
+    assert trail.changes() == []
+
+
+def test_a_procedure_that_fails_leaves_in_doubt_what_it_committed(trail: Trail, database: str, rows: list[Row]) -> None:
+    if database != "postgresql":
+        pytest.skip("SQLite has neither blocks nor procedures")
+    with pytest.raises(DatabaseError, match="half"):
+        execute(f"DO $$ BEGIN UPDATE {ROWS} SET number = 1; COMMIT; RAISE EXCEPTION 'half'; END $$")
+    assert Row.objects.filter(number=1).count() == len(rows)
+    assert [(record["event"]["action"], record["verdict"]) for record in trail.records()] == [("database.raw_sql", "in_doubt")]

@@ -1,7 +1,7 @@
 """SQL of the application's own that writes a recorded table: noticed on its way through Django's cursors.
 
 What Django's compilers send carries a mark on the connection and is none of it. A statement that reads is told by its first letters, if no other can follow it;
-the rest goes to the native module, which names the tables. Parameters and literals are never kept. Not seen are ``callproc``, COPY through
+the rest goes to the native module, which names the tables, or says that nobody can. Parameters and literals are never kept. Not seen are ``callproc``, COPY through
 the driver, ``executescript``, and connections that Django did not make.
 """
 
@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from indelible import _runtime
-from indelible.django import _models, conf
+from indelible.django import _models, _opaque_sql, conf
 from indelible.django._links import link_of
 from indelible.django._models import Plan, plan_of
 from indelible.django._recording import PENDING, Write, perform_alone
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from indelible import _native
 
 Execute = Callable[[Any], Any]
+Summary = tuple[str, bool, list[tuple[str, str, bool]], list[str]]
+Opaque = tuple[Sequence[str], str]
 
 _READING: Final = frozenset({"SELECT", "BEGIN", "BEGIN ", "SAVEPO", "RELEAS", "ROLLBA", "PRAGMA"})
 """First letters of what writes no table, as Django and its backends send it all the time."""
@@ -126,11 +128,14 @@ def _look(cursor: Any, sql: Any, execute: Callable[[], Any]) -> Any:
     if sql.__class__ is str and _PREPARES.match(sql):
         tracker_of(cursor.db).let_go()
     try:
-        write, countable = _write_of(cursor.db, sql)
+        write, countable, opaque = _write_of(cursor.db, sql)
     except Exception as fault:
         _runtime.runtime().lose()
         _runtime.runtime().fault("raw SQL", fault)
-        write, countable = None, False
+        write, countable, opaque = None, False, None
+    if opaque is not None:
+        executed, (verbs, fingerprint) = execute, opaque
+        execute = lambda: _opaque_sql.perform(cursor.db, verbs, fingerprint, executed)  # noqa: E731
     if write is None:
         return execute()
     answers: list[Any] = []
@@ -149,18 +154,20 @@ def _rows(cursor: Any) -> int | None:
     return rows if isinstance(rows, int) and rows >= 0 else None
 
 
-def _write_of(connection: Any, sql: Any) -> tuple[RawWrite | None, bool]:
+def _write_of(connection: Any, sql: Any) -> tuple[RawWrite | None, bool, Opaque | None]:
+    """What a text writes, whether the driver can count it, and verbs and fingerprint of what may write tables that it does not name."""
     native = _runtime.runtime().native()
     if native is None or not conf.active().raw_sql:
-        return None, False
+        return None, False, None
     text = sql if isinstance(sql, str) else _text(connection, sql)
-    fingerprint, returning, writes = _summary(text) if len(text) <= _CACHED_TEXT_MAX else native.sql_writes(text)
-    if not writes:
-        return None, False
+    fingerprint, returning, writes, verbs = _summary(text) if len(text) <= _CACHED_TEXT_MAX else native.sql_writes(text)
+    if not writes and not verbs:
+        return None, False, None
     plans = _plans_by_table(_models.generation())
+    opaque = (verbs, fingerprint) if verbs and plans else None
     targets = [Target(plans[name], name, verb, counted) for verb, table, counted in writes if (name := table.lower()) in plans]
     # SQLite counts rows that come back only when they were fetched.
-    return RawWrite(targets, fingerprint) if targets else None, not (returning and connection.vendor == "sqlite")
+    return RawWrite(targets, fingerprint) if targets else None, not (returning and connection.vendor == "sqlite"), opaque
 
 
 def _text(connection: Any, sql: Any) -> str:
@@ -172,9 +179,9 @@ def _text(connection: Any, sql: Any) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _summary(text: str) -> tuple[str, bool, list[tuple[str, str, bool]]]:
+def _summary(text: str) -> Summary:
     native: Any = sys.modules["indelible._native"]
-    summary: tuple[str, bool, list[tuple[str, str, bool]]] = native.sql_writes(text)
+    summary: Summary = native.sql_writes(text)
     return summary
 
 

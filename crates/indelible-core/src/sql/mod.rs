@@ -1,7 +1,8 @@
 //! Which tables SQL text writes, and a fingerprint of the text: nothing of its literals is kept.
 //!
 //! It reads like a scanner, not like a database: comments, strings, quoted names, dollar quotes and CTEs are understood, what a procedure or
-//! a trigger does is not seen. What it does not understand writes nothing.
+//! a trigger does is not seen. A statement that runs what stands elsewhere (`DO`, `CALL`, `EXECUTE`) is named as one that may write; what it
+//! does not understand writes nothing.
 
 mod scan;
 mod token;
@@ -23,6 +24,8 @@ pub struct SqlSummary {
     pub returning: bool,
     /// The tables that are written, in the order of the text.
     pub writes: Vec<SqlWrite>,
+    /// Statements that may write tables which the text does not name, by their verbs: `DO`, `CALL`, `EXECUTE`.
+    pub opaque: Vec<&'static str>,
 }
 
 impl SqlSummary {
@@ -31,7 +34,7 @@ impl SqlSummary {
     pub fn of(sql: &str) -> Self {
         let tokens: Vec<Token<'_>> = Tokens::new(beginning(sql)).collect();
         let returning = tokens.iter().any(|token| token.is("returning"));
-        Self { fingerprint: fingerprint(&tokens), returning, writes: scan::writes(&tokens) }
+        Self { fingerprint: fingerprint(&tokens), returning, writes: scan::writes(&tokens), opaque: scan::opaque(&tokens) }
     }
 }
 
@@ -160,6 +163,27 @@ mod tests {
         assert_eq!(first, of("UPDATE t SET a = $1 WHERE b IN (:one)"));
         assert_ne!(first, of("UPDATE t SET a = 1 WHERE c IN (1, 2, 3)"));
         assert_eq!(of("INSERT INTO t VALUES (1, 2)"), of("INSERT INTO t VALUES (%(a)s, 'b'), (3, 4), (-5.5e3, ?)"));
+    }
+
+    #[test]
+    fn what_runs_something_that_stands_elsewhere_is_named() {
+        for (sql, verbs) in [
+            ("DO $$ BEGIN DELETE FROM t; END $$", &["DO"][..]),
+            ("do language plpgsql 'BEGIN NULL; END'", &["DO"]),
+            ("CALL clinic.close_month(1, 'x')", &["CALL"]),
+            ("call \"Close\"()", &["CALL"]),
+            ("EXECUTE plan(1); -- x\n CALL p()", &["EXECUTE", "CALL"]),
+            ("PREPARE plan AS UPDATE t SET a = 1", &[]),
+            ("DEALLOCATE plan", &[]),
+            ("SELECT f()", &[]),
+            ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", &[]),
+            ("CREATE TRIGGER r AFTER UPDATE ON t EXECUTE FUNCTION f()", &[]),
+            ("CREATE FUNCTION f() RETURNS void AS $$ $$; CALL p()", &[]),
+            ("UPDATE t SET call = 1", &[]),
+            ("do", &[]),
+        ] {
+            assert_eq!(SqlSummary::of(sql).opaque, verbs, "{sql}");
+        }
     }
 
     #[test]

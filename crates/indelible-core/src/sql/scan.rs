@@ -75,6 +75,21 @@ pub(super) fn writes(tokens: &[Token<'_>]) -> Vec<SqlWrite> {
     found
 }
 
+/// First words of statements that run what stands elsewhere.
+const OPAQUE: [&str; 3] = ["DO", "CALL", "EXECUTE"];
+
+/// The statements that run what the text does not say: a block in a string, a procedure, a prepared statement.
+pub(super) fn opaque(tokens: &[Token<'_>]) -> Vec<&'static str> {
+    tokens
+        .split(|token| *token == Token::Mark(';'))
+        .take_while(|statement| !defines_a_routine(statement))
+        .filter_map(|statement| match statement {
+            [first, _, ..] => OPAQUE.into_iter().find(|verb| first.is(verb)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn defines_a_routine(statement: &[Token<'_>]) -> bool {
     let routine = |token: &Token<'_>| ["trigger", "function", "procedure", "rule"].into_iter().any(|word| token.is(word));
     statement.first().is_some_and(|first| first.is("create")) && statement.iter().take(6).any(routine)
