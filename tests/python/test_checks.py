@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import os
 import re
 import sys
@@ -21,6 +23,7 @@ from django.urls import path
 from indelible import _runtime
 from indelible.django import _evidence, apps, conf, registry
 from indelible.django._models import forget_plans
+from indelible.logging import EventHandler
 from testproject.models import Patient
 
 ROOT = Path(__file__).parents[2]
@@ -253,3 +256,39 @@ class Keeping:
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         return False if app_label == "indelible_evidence" else None
+
+
+@pytest.fixture
+def kept_as_events() -> Iterator[None]:
+    """A site whose audit lines become events."""
+    handler = EventHandler()
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def mailed() -> Iterator[logging.Handler]:
+    handler = logging.handlers.SMTPHandler("localhost", "clinic@example.org", ["admin@example.org"], "a line")
+    logging.getLogger("ward").addHandler(handler)
+    yield handler
+    logging.getLogger("ward").removeHandler(handler)
+
+
+def test_audit_lines_that_are_also_mailed_are_a_warning(kept_as_events: None, mailed: logging.Handler) -> None:
+    assert "logging.handlers.SMTPHandler" in found()["W107"].msg
+    mailed.setLevel(logging.ERROR)
+    assert "W107" not in found()
+
+
+def test_where_no_audit_line_is_kept_none_leaves(mailed: logging.Handler) -> None:
+    assert "W107" not in found()
+
+
+def test_sentry_that_reads_every_logger_is_a_warning(kept_as_events: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, object] = {"logging": object()}
+    client = types.SimpleNamespace(get_integration=names.get)
+    monkeypatch.setitem(sys.modules, "sentry_sdk", types.SimpleNamespace(get_client=lambda: client))
+    assert "sentry_sdk" in found()["W107"].msg
+    names.clear()
+    assert "W107" not in found()

@@ -6,15 +6,19 @@ taken it in, and with it what the agent prints, what search shows of the records
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import logging
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import paramiko
 import pytest
 import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -26,8 +30,10 @@ from indelible import _runtime
 from indelible.django import apps, conf
 from indelible.http import AuditedSession
 from indelible.logging import EventHandler
-from outbound_servers import HttpServer, http_server
+from indelible.sftp import AuditedSFTPClient
+from outbound_servers import PASSWORD, USERNAME, HttpServer, SftpServer, http_server, sftp_server
 from planted import EACH, Secret, secrets
+from testproject import tasks
 from testproject.models import Condition, Doctor, Patient
 from trails import BINARY
 
@@ -46,6 +52,9 @@ SETTINGS: dict[str, Any] = {
     "OUTBOUND": {"level": "request_response"},
 }
 
+LEAVES_PER_FILE = 64
+"""So few that all but the last file of the trail are sealed: their bodies stand in compressed blocks, which search unpacks to show them."""
+
 CONFIG = """
 [[sink]]
 name = "archive"
@@ -56,9 +65,10 @@ type = "files"
 class Site:
     """A site that records everything, and what it left behind."""
 
-    def __init__(self, data_dir: Path, server: HttpServer) -> None:
+    def __init__(self, data_dir: Path, server: HttpServer, files: SftpServer) -> None:
         self.data_dir = data_dir
         self.server = server
+        self.files = files
         self.client = Client(raise_request_exception=False)
 
     def leaks(self, planted: list[Secret]) -> dict[str, list[str]]:
@@ -69,10 +79,18 @@ class Site:
         patterns.write_bytes(b"\n".join(sorted(traces)))
         found = self._search(patterns, traces)
         (self.data_dir / "config.toml").write_text(CONFIG)
-        self._indelible("serve", "--until-idle", "0", into="serve")
+        self._indelible("serve", "--until-idle", "0", "--leaves-per-file", str(LEAVES_PER_FILE), into="serve")
         self._indelible("search", "-kind:audit", "--limit", "1000000", "-o", "ndjson", into="search")
         assert (self.data_dir / "sinks" / "archive").is_dir(), "the sink has made its file"
         return found | self._search(patterns, traces)
+
+    def sealed_files(self) -> int:
+        """How many files of the trail hold their bodies in blocks."""
+        count = 0
+        for file in (self.data_dir / "trail").glob("*.trail"):
+            with contextlib.closing(sqlite3.connect(file)) as opened, contextlib.suppress(sqlite3.OperationalError):
+                count += opened.execute("SELECT count(*) FROM block").fetchone()[0] > 0
+        return count
 
     def events(self) -> list[dict[str, Any]]:
         """What search showed of the records."""
@@ -103,12 +121,20 @@ def server() -> Iterator[HttpServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    root = tmp_path_factory.mktemp("remote")
+    (root / "inbox").mkdir()
+    with sftp_server(root) as server:
+        yield server
+
+
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: HttpServer) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: HttpServer, files: SftpServer) -> Iterator[Site]:
     monkeypatch.setenv("INDELIBLE_DATA_DIR", str(tmp_path / "data"))
     with override_settings(INDELIBLE=SETTINGS, ROOT_URLCONF="testproject.views_planted"):
         apps.configure(conf.reload())
-        yield Site(tmp_path / "data", server)
+        yield Site(tmp_path / "data", server, files)
         _runtime.runtime().close()
     apps.configure(conf.reload())
 
@@ -252,6 +278,28 @@ class _Command(BaseCommand):
         pass
 
 
+def celery_arguments(site: Site, secret: Secret) -> None:
+    tasks.note.apply(args=[secret.in_prose()])
+    tasks.note.apply(kwargs={"text": secret.in_prose()}, headers={secret.key: secret.stored})
+    tasks.fail.apply(kwargs={"message": secret.in_prose()})
+
+
+def sftp_transfers(site: Site, secret: Secret) -> None:
+    path = f"/inbox/{secret.name}={secret.value}" if secret.name else f"/inbox/{secret.text}"
+    with AuditedSFTPClient(
+        "127.0.0.1", site.files.port, username=USERNAME, password=PASSWORD, host_key=site.files.host_key_line, timeout_s=30
+    ) as sftp:
+        sftp.upload(io.BytesIO(secret.in_prose().encode()), "/inbox/note.txt")
+        sftp.exists(path)
+        with pytest.raises(FileNotFoundError):
+            sftp.download(f"{path}/not there", io.BytesIO())
+    if secret.shape == "password":
+        with pytest.raises(paramiko.AuthenticationException):
+            AuditedSFTPClient(
+                "127.0.0.1", site.files.port, username=USERNAME, password=secret.value, host_key=site.files.host_key_line, timeout_s=30
+            ).connect()
+
+
 CHANNELS: tuple[Callable[[Site, Secret], None], ...] = (
     request_headers,
     cookies,
@@ -270,6 +318,8 @@ CHANNELS: tuple[Callable[[Site, Secret], None], ...] = (
     outbound_calls,
     log_lines,
     command_arguments,
+    celery_arguments,
+    sftp_transfers,
 )
 
 
@@ -289,6 +339,7 @@ def test_no_secret_reaches_any_file(site, channel, capfd, caplog):
     assert not leaks, json.dumps(leaks, indent=1)
     assert not [secret.shape for secret in PLANTED for trace in secret.traces() if trace.decode("latin-1") in printed]
     assert len(site.events()) >= len(PLANTED), "each of them was recorded, without what is secret"
+    assert site.sealed_files() >= 1, "they stand in sealed blocks"
 
 
 @pytest.mark.parametrize("channel", [channel for channel in CHANNELS if channel is not cookies], ids=lambda channel: channel.__name__)

@@ -32,6 +32,7 @@ class IndelibleConfig(AppConfig):
         django_checks.register(checks.check_models, "indelible")
         django_checks.register(checks.check_privacy, "indelible")
         django_checks.register(checks.check_gaps, "indelible")
+        django_checks.register(checks.check_logging, "indelible")
         django_checks.register(checks.check_evidence, "indelible")
         django_checks.register(checks.check_deployment, "indelible", deploy=True)
         setting_changed.connect(_setting_changed, dispatch_uid="indelible.setting_changed")

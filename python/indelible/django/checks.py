@@ -13,6 +13,7 @@
 ``indelible.W103``      signing in, accounts or the admin are excluded
 ``indelible.W105``      Celery is used, and its tasks are not recorded
 ``indelible.W106``      events about sensitive models may be lost without waiting
+``indelible.W107``      lines of the audit levels also go to an error tracker
 ``indelible.W108``      a proxy is in front, but every client address will be the proxy's
 ``indelible.W109``      the agent of development would run in production (``--deploy``)
 ``indelible.W111``      ``DATA_DIR`` cannot be written
@@ -36,7 +37,7 @@ from django.db import connections
 from django.urls import reverse
 
 from indelible import _runtime
-from indelible.django import _evidence, _inventory, conf, formatters, registry
+from indelible.django import _evidence, _inventory, _log_routes, conf, formatters, registry
 
 MIDDLEWARE: Final = "indelible.django.AuditMiddleware"
 _SAME_MIDDLEWARE: Final = frozenset({MIDDLEWARE, "indelible.django.middleware.AuditMiddleware"})
@@ -170,6 +171,20 @@ def check_gaps(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def check_logging(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """W107: what else gets the lines that the site logs for its audit files or as events. The trail itself never goes through logging."""
+    if not conf.active().enabled:
+        return []
+    return [
+        checks.Warning(
+            f"Lines of the levels AUDIT and LOGIN also go to {name}: what they say about people leaves this site.",
+            hint="Give that handler the level ERROR, or keep the loggers out of it (Sentry: ignore_logger).",
+            id="indelible.W107",
+        )
+        for name in _log_routes.leaving()
+    ]
 
 
 def check_evidence(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
