@@ -214,15 +214,13 @@ def _aliases() -> list[str]:
 
 
 def _connected(markers: Markers) -> str:
+    """Why a database cannot be asked, which must not keep the others from it: it may lack even its driver."""
     try:
         markers.connect()
-        return (
-            ""
-            if _marks.is_ready(connections[markers.alias], "marker")
-            else "the table indelible_marker is not there: run manage.py migrate"
-        )
-    except DatabaseError as error:
+        is_ready = _marks.is_ready(connections[markers.alias], "marker")
+    except Exception as error:
         return _first_line(error)
+    return "" if is_ready else "the table indelible_marker is not there: run manage.py migrate"
 
 
 @contextlib.contextmanager

@@ -94,7 +94,12 @@ class Table:
                 raise
 
     def read(self, sql: str, *values: Any) -> list[Any]:
-        """The rows that a SELECT finds."""
+        """The rows that a SELECT finds. Bounded in time by the database where it can be, and no lock for SQLite's writers."""
+        if self.vendor != "sqlite":
+            with self.transaction() as cursor:
+                cursor.execute(sql, self.given(*values))
+                found: list[Any] = cursor.fetchall()
+            return found
         self.connect()
         connection: Any = connections[self.alias]
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
