@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use dump::{copy_folder, fast_folder};
 use files::{fill, seal_of, trail_files};
 use indelible::{Event, Json, Kind};
-use indelible_core::{Checkpoint, Note, SigningKey};
+use indelible_core::{Checkpoint, LeafEntry, Note, SigningKey, commitment};
 use indelible_server::{DataDir, FileState, Reader, Report, Trust, verify};
 use rusqlite::Connection;
 use seed::Seed;
@@ -627,11 +627,52 @@ fn a_block_that_the_growth_from_a_kept_checkpoint_needs_is_named_when_it_is_dama
     assert_eq!((found.kind.as_str(), found.leaves), ("block", Some(256..512)));
 }
 
+/// A sealed file stores the root over each block. The block that a range lies in is computed from the leaves instead.
+#[test]
+fn a_record_that_is_rewritten_in_a_block_is_found_though_the_node_of_the_block_is_kept() {
+    let honest = honest();
+    let copy = copy(honest.path());
+    rewrite_first_record(copy.path());
+    let found = |range| match verify(&DataDir::new(copy.path()), &Trust { range, ..Trust::default() }) {
+        Report::Tampered(fault) => (fault.kind.as_str(), fault.leaves),
+        report => panic!("{report:?}"),
+    };
+    assert_eq!(found(Some(0..2)), ("root", Some(0..2)));
+    assert_eq!(found(None), ("block", Some(0..256)));
+}
+
+/// Gives the first record another body, and the leaf hash that follows from it.
+fn rewrite_first_record(dir: &Path) {
+    let record = Reader::open(&DataDir::new(dir)).unwrap().record(0).unwrap().unwrap();
+    let body = String::from_utf8(record.body.clone()).unwrap().replacen("\"v\":1", "\"v\":2", 1).into_bytes();
+    assert!(body != record.body);
+    let entry = LeafEntry { commitment: commitment(&record.salt.unwrap(), &body), ..record.entry };
+    let replaced = |bytes: &[u8], from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|part| part == from).unwrap();
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    };
+    let connection = Connection::open(file(dir, FIRST)).unwrap();
+    let select = "SELECT leaves, bodies FROM block WHERE first_index = 0";
+    let (leaves, bodies): (Vec<u8>, Vec<u8>) = connection.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let leaves = replaced(&leaves, record.leaf_hash.as_bytes(), entry.hash().as_bytes());
+    let raw = zstd::bulk::decompress(&bodies[16..], number(&bodies[8..])).unwrap();
+    let bodies = [&bodies[..8], &packed(&replaced(&raw, &record.body, &body))].concat();
+    connection.execute("UPDATE block SET leaves = ?1, bodies = ?2 WHERE first_index = 0", rusqlite::params![leaves, bodies]).unwrap();
+}
+
+fn number(bytes: &[u8]) -> usize {
+    u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize
+}
+
+/// Both lengths and the compressed bytes, as a block has them.
+fn packed(raw: &[u8]) -> Vec<u8> {
+    let packed = zstd::bulk::compress(raw, 1).unwrap();
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
+    [&length(raw)[..], &length(&packed), &packed].concat()
+}
+
 /// Marks the first body as erased, and takes it away unless it is kept.
 fn erase_first_body(dir: &Path, commitment: &[u8; 32], is_kept: bool) {
-    let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
-    let packed = |raw: &[u8]| zstd::bulk::compress(raw, 1).unwrap();
-    let lengths = |raw: &[u8], packed: &[u8]| [raw, packed].map(|bytes| u32::try_from(bytes.len()).unwrap().to_le_bytes()).concat();
     let connection = Connection::open(file(dir, FIRST)).unwrap();
     let select = "SELECT leaves, bodies FROM block WHERE first_index = 0";
     let (leaves, bodies): (Vec<u8>, Vec<u8>) = connection.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -639,7 +680,7 @@ fn erase_first_body(dir: &Path, commitment: &[u8; 32], is_kept: bool) {
     let (mut columns, mut rest) = (zstd::bulk::decompress(columns, number(&leaves)).unwrap(), rest.to_vec());
     columns[0] = 1;
     rest[2560..2592].copy_from_slice(commitment);
-    let leaves = [lengths(&columns, &packed(&columns)), packed(&columns), rest].concat();
+    let leaves = [packed(&columns), rest].concat();
     let mut raw = zstd::bulk::decompress(&bodies[16..], number(&bodies[8..])).unwrap();
     if !is_kept {
         // Of 256 bodies of 128 bytes or more, each length is two bytes long.
@@ -647,7 +688,7 @@ fn erase_first_body(dir: &Path, commitment: &[u8; 32], is_kept: bool) {
         raw.drain(512..512 + length);
         raw.splice(0..2, [0]);
     }
-    let bodies = [bodies[..8].to_vec(), lengths(&raw, &packed(&raw)), packed(&raw)].concat();
+    let bodies = [&bodies[..8], &packed(&raw)].concat();
     connection.execute("UPDATE block SET leaves = ?1, bodies = ?2 WHERE first_index = 0", rusqlite::params![leaves, bodies]).unwrap();
 }
 
