@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -11,6 +11,8 @@ use rustix::fs::OFlags;
 pub(crate) const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// Of what the agent writes for an application, in a folder that only the two may enter.
+const OTHERS_MODE: u32 = 0o644;
 
 /// The paths of one data directory. Making one touches nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,6 +241,44 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     rename_durably(&new, path)
 }
 
+/// Replaces a file in a folder that another user owns, so that whoever may enter the folder can read it, and sees the old content or the new
+/// one and nothing between. It does not wait for the disk.
+///
+/// # Errors
+/// When writing or renaming fails, or something lies under the temporary name that cannot be removed; the old file is then still there.
+pub(crate) fn write_for_others(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = beside(path)?;
+    // Whoever owns the folder could leave a link there that leads to a file of this user. It is removed, and never followed.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => failpoint!("answers.before_create"),
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new)?;
+    file.write_all(content)?;
+    failpoint!("answers.after_write");
+    // Whatever the umask is: the folder is for its owner and its group alone.
+    file.set_permissions(fs::Permissions::from_mode(OTHERS_MODE))?;
+    failpoint!("answers.before_rename");
+    fs::rename(&new, path)?;
+    failpoint!("answers.after_rename");
+    Ok(())
+}
+
+/// Reads a regular file of at most `bytes_max` that lies under this very name and that `is_wanted`.
+///
+/// # Errors
+/// As [`open_unlinked`]; [`io::ErrorKind::InvalidInput`] for one that is longer or not wanted.
+pub(crate) fn read_unlinked(path: &Path, bytes_max: u64, is_wanted: impl FnOnce(&fs::Metadata) -> bool) -> io::Result<Vec<u8>> {
+    let file = open_unlinked(path)?;
+    let metadata = file.metadata()?;
+    if metadata.len() > bytes_max || !is_wanted(&metadata) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut content = Vec::new();
+    file.take(bytes_max).read_to_end(&mut content)?;
+    Ok(content)
+}
+
 /// Renames a file and waits until the new name has reached the disk.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     failpoint!("rename.before");
@@ -270,8 +310,6 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

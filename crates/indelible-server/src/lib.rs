@@ -8,6 +8,7 @@
 mod failpoint;
 
 mod agent;
+mod answers;
 mod cli;
 mod clock;
 mod config;

@@ -8,7 +8,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use indelible::{Config, Event, Json, Kind, Recorded, Recorder};
+use indelible::{Config, Event, Json, Kind, Recorded, Recorder, StreamId};
+use indelible_server::Reader;
 use seed::Seed;
 
 /// Events of each round; more than a file holds, so that each begins one and seals one.
@@ -52,6 +53,8 @@ const INGEST: &[&str] = &[
     "folder.before_sync:5",
     "agent.before_withdraw",
 ];
+/// Around what applications may know, which is written after the first batch.
+const ANSWERS: &[&str] = &["answers.before_create", "answers.after_write", "answers.before_rename", "answers.after_rename"];
 const ROLL: &[&str] = &[
     "roll.before_fold",
     "roll.at_fold",
@@ -89,6 +92,8 @@ fn record(seed: &Seed, first: u64) {
     (first + EVENTS - 2..first + EVENTS).for_each(|number| assert_eq!(transaction.record(event(number)), Recorded::Held));
     transaction.prepare().unwrap().unwrap().committed();
     recorder.close().unwrap();
+    // Somebody wants to know how far it is.
+    fs::write(seed.dir().journal().join("load/resolver.lock"), "").unwrap();
 }
 
 fn agent(seed: &Seed, failpoint: Option<&str>) -> Output {
@@ -98,6 +103,24 @@ fn agent(seed: &Seed, failpoint: Option<&str>) -> Output {
         command.env("INDELIBLE_FAILPOINT", failpoint);
     }
     command.stdout(Stdio::null()).output().unwrap()
+}
+
+/// What `answers.json` says is in the trail: it may be older, and never ahead.
+fn assert_answers_are_behind(seed: &Seed, when: &str) {
+    let Ok(text) = fs::read(seed.dir().journal().join("load/answers.json")) else { return };
+    let answers: serde_json::Value = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{when}: half a file: {error}"));
+    let reader = Reader::open(&seed.dir()).unwrap();
+    let mut last = std::collections::HashMap::<String, u64>::new();
+    for file in reader.files() {
+        let mut statement = file.connection().unwrap().prepare("SELECT stream, next_sequence FROM stream").unwrap();
+        let rows =
+            statement.query_map([], |row| Ok((StreamId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs() - 1))).unwrap();
+        last.extend(rows.map(|row| row.map(|(stream, sequence)| (stream.to_string(), sequence)).unwrap()));
+    }
+    for (stream, answer) in answers["streams"].as_object().unwrap() {
+        let high_water = answer["high_water"].as_u64().unwrap();
+        assert!(last.get(stream).is_some_and(|last| high_water <= *last), "{when}: {stream} {answer} {last:?}");
+    }
 }
 
 fn assert_intact(seed: &Seed, when: &str) {
@@ -116,6 +139,7 @@ fn kill_at(failpoint: &str, rounds_before: u64) {
     let killed = agent(&seed, Some(failpoint));
     assert_eq!(killed.status.signal(), Some(SIGKILL), "{failpoint} is not come to: {}", String::from_utf8_lossy(&killed.stderr));
     if rounds_before > 0 {
+        assert_answers_are_behind(&seed, failpoint);
         assert_intact(&seed, &format!("killed at {failpoint}"));
     }
     let ended = agent(&seed, None);
@@ -125,6 +149,8 @@ fn kill_at(failpoint: &str, rounds_before: u64) {
     numbers.sort_unstable();
     assert_eq!(numbers, (0..(rounds_before + 1) * EVENTS).collect::<Vec<_>>(), "{failpoint}: each event once");
     assert_tidy(&seed, failpoint);
+    assert_answers_are_behind(&seed, &format!("one agent after {failpoint}"));
+    assert!(seed.dir().journal().join("load/answers.json").exists(), "{failpoint}: who asked has an answer");
 }
 
 /// Every file but the newest is sealed, with its seal, and nothing unfinished is left.
@@ -151,6 +177,11 @@ fn an_agent_killed_while_it_makes_its_trail_leaves_none_or_a_whole_one() {
 #[test]
 fn an_agent_killed_while_it_ingests_loses_nothing_and_doubles_nothing() {
     INGEST.iter().for_each(|failpoint| kill_at(failpoint, 1));
+}
+
+#[test]
+fn an_agent_killed_while_it_answers_applications_leaves_an_older_answer_or_a_whole_one() {
+    ANSWERS.iter().for_each(|failpoint| kill_at(failpoint, 1));
 }
 
 #[test]

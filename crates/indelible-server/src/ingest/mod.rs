@@ -6,6 +6,7 @@
 mod apply;
 mod counts;
 mod doubt;
+mod outcome;
 mod own;
 mod quarantine;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use self::apply::Apply;
 pub(crate) use self::counts::Counts;
 pub use self::doubt::Deadlines;
 pub(crate) use self::own::OwnEvent;
+use crate::answers::{Answers, Unanswered, View};
+use crate::clock::now;
 use crate::data_dir::DataDir;
 use crate::journal::{Budget, Discovery, Found, Round, Rounds, Stray, Strays, Tail, Watch};
 use crate::keys::{KeysError, TrailKey};
@@ -108,6 +111,8 @@ pub(crate) struct Step {
     pub(crate) unresolved: usize,
     /// Age of the oldest of them, in microseconds.
     pub(crate) unresolved_age: i64,
+    /// Intents with a marker that no resolver answers.
+    pub(crate) unanswered: Unanswered,
     /// Records under the newest checkpoint.
     pub(crate) signed: u64,
     /// Whether a new file of the trail was begun, so that the one before it can be sealed.
@@ -137,7 +142,8 @@ pub(crate) struct Ingester {
     rounds: Rounds,
     strays: Strays,
     /// Folders of services that could not be listed.
-    unlisted: usize,
+    unlisted: Vec<PathBuf>,
+    answers: Answers,
     /// When a stream with pending intents was first seen dead and read to its end.
     dead_since: HashMap<StreamId, Timestamp>,
     signed: u64,
@@ -166,6 +172,8 @@ impl Ingester {
         let file = OpenFile::open(&newest, Arc::clone(&key))?;
         let signer = Signer::open(dir, &newest, Arc::clone(&key))?;
         let source = own::agent_source();
+        let service = |stream| file.service(stream).map(str::to_owned);
+        let answers = Answers::new(dir, signer.origin().clone(), &file.proving()?, service, now());
         let mut ingester = Self {
             dir: dir.clone(),
             file,
@@ -177,7 +185,8 @@ impl Ingester {
             tails: Vec::new(),
             rounds: Rounds::default(),
             strays: Strays::default(),
-            unlisted: 0,
+            unlisted: Vec::new(),
+            answers,
             dead_since: HashMap::new(),
             signed: 0,
             rolled_over: false,
@@ -210,8 +219,11 @@ impl Ingester {
         let unresolved = self.file.unresolved()?;
         let Round { batch, unread_streams } = self.read(&unresolved);
         let overdue = self.overdue(&unresolved, now);
-        let mut step =
-            Step { worked: !batch.is_empty() || !overdue.is_empty(), unread_streams: unread_streams + self.unlisted, ..Step::default() };
+        let mut step = Step {
+            worked: !batch.is_empty() || !overdue.is_empty(),
+            unread_streams: unread_streams + self.unlisted.len(),
+            ..Step::default()
+        };
         if step.worked {
             step.counts = self.apply(batch, &overdue, now)?;
             self.sign()?;
@@ -221,11 +233,13 @@ impl Ingester {
         let unresolved = if step.worked { self.file.unresolved()? } else { unresolved };
         self.note_the_dead(&unresolved, now);
         self.delete_consumed();
+        self.answer(now);
         step.is_behind = self.tails.iter().any(Tail::is_behind);
         step.live_streams = self.tails.iter().filter(|tail| tail.is_live()).count();
         step.segments = self.tails.iter().map(Tail::segments).sum();
         step.unresolved = unresolved.len();
         step.unresolved_age = unresolved.first().map_or(0, |oldest| now.micros().saturating_sub(oldest.ingested_at.micros()).max(0));
+        step.unanswered = self.answers.unanswered(now);
         step.signed = self.signed;
         Ok(step)
     }
@@ -253,7 +267,10 @@ impl Ingester {
     ///
     /// # Errors
     /// [`IngestError::Trail`]: the log stays, which does no harm.
-    pub(crate) fn close(self) -> Result<(), IngestError> {
+    pub(crate) fn close(mut self) -> Result<(), IngestError> {
+        // Who comes to look finds what was last true.
+        let view = View { streams: self.file.streams(), unfinished: unfinished(&self.tails), unlisted: &self.unlisted };
+        self.answers.write_last(&view, &mut self.watch, now());
         let Self { file, signer, .. } = self;
         drop(signer);
         file.fold_log()?;
@@ -265,8 +282,9 @@ impl Ingester {
     fn discover(&mut self) -> Result<(), IngestError> {
         let found = self.watch.look().map_err(|error| IngestError::File { path: self.dir.journal(), error })?;
         let Some(Discovery { folders, mut strays, unlisted }) = found else { return Ok(()) };
-        self.unlisted = unlisted.len();
-        strays.extend(unlisted.into_iter().map(|path| Stray { path, reason: "this user cannot list it: check its owner and its mode" }));
+        strays
+            .extend(unlisted.iter().cloned().map(|path| Stray { path, reason: "this user cannot list it: check its owner and its mode" }));
+        self.unlisted = unlisted;
         let unknown = folders.iter().map(|folder| folder.stream).filter(|stream| !self.file.knows(*stream)).collect();
         for (stream, row) in forgotten::recall(&self.dir, unknown)? {
             self.file.recall(stream, row);
@@ -307,7 +325,7 @@ impl Ingester {
     /// Notes which streams with pending intents have ended by now, and forgets those that wait for nothing.
     fn note_the_dead(&mut self, unresolved: &[Unresolved], now: Timestamp) {
         let waiting: HashSet<StreamId> = unresolved.iter().map(|intent| intent.stream).collect();
-        let unfinished: HashSet<StreamId> = self.tails.iter().filter(|tail| !tail.has_ended()).map(Tail::stream).collect();
+        let unfinished = unfinished(&self.tails);
         self.dead_since.retain(|stream, _| waiting.contains(stream));
         for stream in waiting.difference(&unfinished) {
             self.dead_since.entry(*stream).or_insert(now);
@@ -317,7 +335,16 @@ impl Ingester {
     fn apply(&mut self, found: Vec<(StreamId, String, Vec<Found>)>, overdue: &[Unresolved], now: Timestamp) -> Result<Counts, IngestError> {
         let mut batch = self.file.begin()?;
         let quarantine = self.dir.quarantine();
-        let mut apply = Apply { batch: &mut batch, source: &self.source, quarantine: &quarantine, now, counts: Counts::default() };
+        let mut apply = Apply {
+            batch: &mut batch,
+            source: &self.source,
+            quarantine: &quarantine,
+            now,
+            counts: Counts::default(),
+            decided: self.answers.decided(),
+            decided_now: HashMap::new(),
+            changes: Vec::new(),
+        };
         for (stream, service, found) in found {
             for found in found {
                 apply.found(stream, &service, found)?;
@@ -326,16 +353,25 @@ impl Ingester {
         for intent in overdue {
             // Its outcome may be in this very batch.
             if let Some(pending) = apply.batch.pending(intent.intent)? {
-                apply.doubt(&pending)?;
+                apply.overdue(&pending)?;
             }
         }
-        let counts = apply.counts;
+        let Apply { counts, changes, .. } = apply;
         let expired = batch.expire_orphans(self.settings.deadlines.orphans_before(now))?;
         if expired > 0 {
             tracing::warn!(expired, "outcomes whose intent never came were given up");
         }
         batch.commit()?;
+        self.answers.absorb(changes);
         Ok(counts)
+    }
+
+    /// Tells applications how far their journals are. What it tells is signed.
+    fn answer(&mut self, now: Timestamp) {
+        if self.answers.is_due(now) {
+            let view = View { streams: self.file.streams(), unfinished: unfinished(&self.tails), unlisted: &self.unlisted };
+            self.answers.write(&view, &mut self.watch, now);
+        }
     }
 
     /// Begins the next file of the trail when the open one is full. Everything in it is signed, so the next one begins with what
@@ -367,7 +403,9 @@ impl Ingester {
         let is_live = |stream: StreamId, row: &StreamRow| journal.join(&row.service).join(stream.to_string()).try_exists().unwrap_or(true);
         let next = Listed { path: roll::create_next(&self.dir, &self.key, &self.file, is_live)?, first_index: self.file.head().size() };
         self.signer = Signer::open(&self.dir, &next, Arc::clone(&self.key))?;
-        self.file = OpenFile::open(&next, Arc::clone(&self.key))?;
+        let left = std::mem::replace(&mut self.file, OpenFile::open(&next, Arc::clone(&self.key))?);
+        let is_left = |stream: &StreamId| !self.file.knows(*stream);
+        self.answers.keep(left.streams().iter().filter(|(stream, _)| is_left(stream)).map(|(stream, row)| (*stream, row.clone())), now());
         failpoint!("roll.before_sign");
         self.rolled_over = true;
         self.sign().map(|()| true)
@@ -388,4 +426,9 @@ impl Ingester {
         }
         self.tails.retain(|tail| !tail.is_gone());
     }
+}
+
+/// Streams of which more may come, or that were not read to their end.
+fn unfinished(tails: &[Tail]) -> HashSet<StreamId> {
+    tails.iter().filter(|tail| !tail.has_ended()).map(Tail::stream).collect()
 }

@@ -1,5 +1,6 @@
 //! From journals to records, with a clock that is turned by hand, and with every crash between two steps.
 
+mod answers;
 mod company;
 mod erasing;
 mod rolling;

@@ -63,6 +63,8 @@ const LISTING_AGE_MAX: Duration = Duration::from_secs(10);
 struct Signature {
     device: u64,
     inode: u64,
+    /// Grows with each folder in it, on most file systems.
+    links: u64,
     changed_at: (i64, i64),
 }
 
@@ -74,12 +76,14 @@ pub(crate) struct Watch {
     /// The folders of the last listing as they were before it; empty when that says nothing.
     seen: Vec<(PathBuf, Signature)>,
     listed_at: Option<Instant>,
+    /// Those of them whose last change was the agent's own.
+    excused: HashSet<PathBuf>,
 }
 
 impl Watch {
     /// Watches the journals of all services.
     pub(crate) fn new(journal: PathBuf) -> Self {
-        Self { journal, seen: Vec::new(), listed_at: None }
+        Self { journal, seen: Vec::new(), listed_at: None, excused: HashSet::new() }
     }
 
     /// What is there, or nothing when that is what was there the last time.
@@ -91,6 +95,7 @@ impl Watch {
             return Ok(None);
         }
         self.seen = signatures(&self.journal);
+        self.excused.clear();
         self.listed_at = Some(Instant::now());
         let found = discover(&self.journal);
         // That a folder can be listed again does not show in its time.
@@ -102,7 +107,27 @@ impl Watch {
 
     fn is_unchanged(&self) -> bool {
         let is_recent = self.listed_at.is_some_and(|at| at.elapsed() < LISTING_AGE_MAX);
-        is_recent && !self.seen.is_empty() && self.seen.iter().all(|(path, seen)| settled(path) == Some(*seen))
+        is_recent && !self.seen.is_empty() && self.seen.iter().all(|(path, seen)| self.known(path) == Some(*seen))
+    }
+
+    /// The signature of a folder, as far as it can be relied on.
+    fn known(&self, path: &Path) -> Option<Signature> {
+        if self.excused.contains(path) { signature(path).map(|(signature, _)| signature) } else { settled(path) }
+    }
+
+    /// Does something in a folder that is no news. What somebody else does there in the same moment shows by its links, or with the next listing.
+    pub(crate) fn excuse<T>(&mut self, folder: &Path, change: impl FnOnce() -> T) -> T {
+        let before = self.known(folder);
+        let done = change();
+        let after = signature(folder).map(|(signature, _)| signature);
+        if let (Some(before), Some(after)) = (before, after)
+            && let Some((path, seen)) = self.seen.iter_mut().find(|(path, seen)| path == folder && *seen == before)
+            && after.links == before.links
+        {
+            *seen = after;
+            self.excused.insert(path.clone());
+        }
+        done
     }
 }
 
@@ -116,7 +141,7 @@ fn signatures(journal: &Path) -> Vec<(PathBuf, Signature)> {
 fn signature(path: &Path) -> Option<(Signature, SystemTime)> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let changed_at = (metadata.mtime(), metadata.mtime_nsec());
-    Some((Signature { device: metadata.dev(), inode: metadata.ino(), changed_at }, metadata.modified().ok()?))
+    Some((Signature { device: metadata.dev(), inode: metadata.ino(), links: metadata.nlink(), changed_at }, metadata.modified().ok()?))
 }
 
 /// The signature of a folder whose last change is so old that a later one has another time.
@@ -217,5 +242,31 @@ mod tests {
         assert_eq!(look(&mut watch), Some(3), "another service");
         fs::remove_dir_all(&service).unwrap();
         assert_eq!(look(&mut watch), Some(1));
+    }
+
+    /// `answers.json` is written there each second, and listing thousands of streams each time would cost more than reading them.
+    #[test]
+    fn what_the_agent_does_in_a_folder_itself_is_no_news_and_what_others_do_meanwhile_is() {
+        let journal = tempfile::tempdir().unwrap();
+        let stream = TestStream::new(journal.path(), 1);
+        let service = stream.path().parent().unwrap().to_owned();
+        let mut watch = Watch::new(journal.path().to_owned());
+        let settled = || [journal.path(), &service].into_iter().for_each(settle);
+        settled();
+        assert!(watch.look().unwrap().is_some());
+        for _ in 0..2 {
+            watch.excuse(&service, || fs::write(service.join("answers.json"), "").unwrap());
+            fs::remove_file(service.join("answers.json")).unwrap();
+            watch.excuse(&service, || fs::write(service.join("answers.json"), "").unwrap());
+        }
+        assert!(watch.look().unwrap().is_some(), "somebody removed a file");
+        settled();
+        assert!(watch.look().unwrap().is_some(), "the time was turned back");
+        watch.excuse(&service, || fs::write(service.join("committed.json"), "").unwrap());
+        assert_eq!(watch.look().unwrap(), None);
+        watch.excuse(&service, || fs::write(service.join("answers.json.new"), "").unwrap());
+        assert_eq!(watch.look().unwrap(), None);
+        watch.excuse(&service, || drop(TestStream::new(journal.path(), 2)));
+        assert_eq!(watch.look().unwrap().map(|found| found.folders.len()), Some(2));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use indelible_core::StreamId;
+use indelible_core::{StreamId, Timestamp};
 use rusqlite::OptionalExtension;
 
 use super::file::TrailFile;
@@ -41,10 +41,7 @@ pub(crate) fn recall(dir: &DataDir, mut wanted: HashSet<StreamId>) -> Result<Has
 
 /// Moves the streams that this file knows from `wanted` to `found`, and drops those that are younger than the file.
 fn look_up(file: &TrailFile, wanted: &mut HashSet<StreamId>, found: &mut HashMap<StreamId, StreamRow>) -> Result<(), TrailError> {
-    let closed_ms = match file.range().end.checked_sub(1) {
-        Some(last) => file.record(last)?.map_or(i64::MAX, |leaf| leaf.entry.received_at.micros() / 1000),
-        None => i64::MAX,
-    };
+    let closed_ms = last_received_at(file)?.micros() / 1000;
     wanted.retain(|stream| born_ms(*stream).saturating_sub(CLOCK_SKEW_MS) <= closed_ms);
     let mut statement = file.connection()?.prepare("SELECT service, next_sequence, next_stream_index FROM stream WHERE stream = ?1")?;
     for stream in wanted.iter().copied().collect::<Vec<_>>() {
@@ -66,4 +63,34 @@ fn look_up(file: &TrailFile, wanted: &mut HashSet<StreamId>, found: &mut HashMap
 /// When the process that made this id thought it was, in milliseconds (RFC 9562 §5.7).
 fn born_ms(stream: StreamId) -> i64 {
     stream.as_bytes()[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte))
+}
+
+/// Streams that files which were closed since this moment knew, as far as `most`, each with when its file was closed; of one that several
+/// files knew, what the newest says.
+///
+/// # Errors
+/// - [`TrailError::File`], [`TrailError::Unexpected`]: the files cannot be listed.
+/// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: one of them cannot be read.
+pub(crate) fn left_since(dir: &DataDir, since: Timestamp, most: usize) -> Result<Vec<(StreamId, StreamRow, Timestamp)>, TrailError> {
+    let mut known = HashSet::new();
+    let mut left = Vec::new();
+    for pair in files::list(dir)?.windows(2).rev() {
+        let file = TrailFile::new(pair[0].path.clone(), pair[0].first_index..pair[1].first_index, FileState::Closed);
+        let closed_at = last_received_at(&file)?;
+        if closed_at < since || left.len() >= most {
+            break;
+        }
+        for (stream, row) in file.streams()? {
+            if known.insert(stream) {
+                left.push((stream, row, closed_at));
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// When the last record of a file was taken in.
+fn last_received_at(file: &TrailFile) -> Result<Timestamp, TrailError> {
+    let last = file.range().end.checked_sub(1).map(|last| file.record(last)).transpose()?.flatten();
+    Ok(last.map_or(Timestamp::from_micros(i64::MAX), |leaf| leaf.entry.received_at))
 }

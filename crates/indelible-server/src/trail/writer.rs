@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-use indelible_core::{EventId, Frontier, Hash, IntentId, LeafEntry, StreamId, Timestamp, Verdict, commitment};
+use indelible_core::{EventId, Evidence, Frontier, Hash, IntentId, LeafEntry, StreamId, Timestamp, Verdict, commitment};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::files::Listed;
@@ -17,7 +17,6 @@ use crate::keys::TrailKey;
 
 /// Offset of the evidence code in an INTENT's payload (docs/format.md, "Frame").
 const EVIDENCE_OFFSET: i64 = 16;
-const EVIDENCE_MARKER: u8 = 1;
 /// How long folding the log waits for readers, whose transactions are short.
 const FOLD_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -49,8 +48,8 @@ pub(crate) struct Unresolved {
     pub(crate) intent: IntentId,
     pub(crate) stream: StreamId,
     pub(crate) ingested_at: Timestamp,
-    /// Whether a row in the application's database can tell what became of it.
-    pub(crate) has_marker: bool,
+    /// How its commit can be proved.
+    pub(crate) evidence: Evidence,
 }
 
 /// What becomes one record.
@@ -161,6 +160,25 @@ impl OpenFile {
         self.streams.get(&stream).map_or(1, |row| row.next_sequence)
     }
 
+    /// How far each stream has come.
+    pub(crate) fn streams(&self) -> &HashMap<StreamId, StreamRow> {
+        &self.streams
+    }
+
+    /// Intents without OUTCOME whose commit can be proved.
+    ///
+    /// # Errors
+    /// - [`TrailError::Sqlite`], [`TrailError::Damaged`]: a row cannot be read.
+    pub(crate) fn proving(&self) -> Result<Vec<Waiting>, TrailError> {
+        let mut statement = self.connection.prepare(&format!("{SELECT_PENDING} WHERE substr(payload, ?1, 1) <> x'00'"))?;
+        let mut rows = statement.query([EVIDENCE_OFFSET + 1])?;
+        let mut proving = Vec::new();
+        while let Some(row) = rows.next()? {
+            proving.push(waiting(row)?);
+        }
+        Ok(proving)
+    }
+
     /// The service of a stream that is known.
     pub(crate) fn service(&self, stream: StreamId) -> Option<&str> {
         self.streams.get(&stream).map(|row| row.service.as_str())
@@ -182,7 +200,12 @@ impl OpenFile {
                 intent: IntentId::from_bytes(rows::array(row, 0, "pending.intent")?),
                 stream: StreamId::from_bytes(rows::array(row, 1, "pending.stream")?),
                 ingested_at: Timestamp::from_micros(row.get(2)?),
-                has_marker: evidence == EVIDENCE_MARKER,
+                evidence: match evidence {
+                    0 => Evidence::Ack,
+                    1 => Evidence::Marker,
+                    2 => Evidence::Outbox,
+                    _ => return Err(TrailError::Damaged { place: "pending.payload" }),
+                },
             });
         }
         Ok(unresolved)

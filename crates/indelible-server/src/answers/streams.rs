@@ -1,0 +1,128 @@
+//! How far each stream of a service is in the trail, and whether more can come of it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use indelible_core::{StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::View;
+use super::places::Gaps;
+use crate::data_dir::DataDir;
+use crate::search::own_records;
+use crate::trail::{Reader, StreamRow, TrailError, forgotten};
+
+/// The most streams in a file.
+pub(crate) const STREAMS_MAX: usize = 10_000;
+/// How long a stream is named after the open file has left it behind: twice as long as a marker must stay. Microseconds.
+const KEPT_FOR: i64 = 48 * 3_600_000_000;
+
+/// What a file says of one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct StreamAnswer {
+    pub(super) high_water: u64,
+    pub(super) ended: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) gaps: Vec<(u64, u64)>,
+}
+
+/// What a gap's event says of it.
+#[derive(Deserialize)]
+struct GapBody {
+    resource: GapResource,
+    meta: GapMeta,
+}
+
+#[derive(Deserialize)]
+struct GapResource {
+    id: StreamIdText,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct StreamIdText(StreamId);
+
+impl TryFrom<String> for StreamIdText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| text)
+    }
+}
+
+#[derive(Deserialize)]
+struct GapMeta {
+    first_sequence: u64,
+    last_sequence: u64,
+}
+
+/// What the open file does not know: streams that it has left behind, and sequences that were passed over.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// With when they were left behind.
+    left: HashMap<StreamId, (StreamRow, Timestamp)>,
+    gaps: HashMap<StreamId, Gaps>,
+    recalled: bool,
+}
+
+impl Streams {
+    /// Keeps streams that the open file leaves behind.
+    pub(super) fn keep(&mut self, left: impl Iterator<Item = (StreamId, StreamRow)>, now: Timestamp) {
+        self.left.extend(left.map(|(stream, row)| (stream, (row, now))));
+    }
+
+    /// Notes that sequences were passed over.
+    pub(super) fn note_gap(&mut self, stream: StreamId, first: u64, last: u64) {
+        self.gaps.entry(stream).or_default().add(first, last);
+    }
+
+    /// Reads, once, what files and events of the trail say of earlier times.
+    ///
+    /// # Errors
+    /// - [`TrailError`]: the trail cannot be read.
+    pub(super) fn recall(&mut self, dir: &DataDir, now: Timestamp) -> Result<(), TrailError> {
+        if self.recalled {
+            return Ok(());
+        }
+        let since = Timestamp::from_micros(now.micros().saturating_sub(KEPT_FOR));
+        for (stream, row, at) in forgotten::left_since(dir, since, STREAMS_MAX)? {
+            self.left.entry(stream).or_insert((row, at));
+        }
+        let reader = Reader::open(dir)?;
+        let found = own_records(&reader, &["audit.gap"], |leaf| {
+            if let Ok(GapBody { resource, meta }) = serde_json::from_slice(&leaf.body) {
+                self.note_gap(resource.id.0, meta.first_sequence, meta.last_sequence);
+            }
+        });
+        if let Err(error) = found {
+            tracing::error!(%error, "gaps of earlier times cannot be read: run `indelible verify`");
+            return Err(TrailError::Damaged { place: "audit.gap" });
+        }
+        self.recalled = true;
+        Ok(())
+    }
+
+    /// What to say of the streams of a service, and whether some are left out.
+    pub(super) fn answers(&self, service: &str, view: &View<'_>, now: Timestamp) -> (BTreeMap<StreamId, StreamAnswer>, bool) {
+        let is_recent = |at: Timestamp| now.micros().saturating_sub(at.micros()) <= KEPT_FOR;
+        let left = self.left.iter().filter(|(stream, (_, at))| is_recent(*at) && !view.streams.contains_key(stream));
+        let all = view.streams.iter().chain(left.map(|(stream, (row, _))| (stream, row)));
+        let mut rows: Vec<_> = all.filter(|(stream, row)| row.service == service && **stream != StreamId::AGENT).collect();
+        let mut cut = rows.len() > STREAMS_MAX;
+        if cut {
+            // Their ids hold the time of their birth: the oldest that have ended go first.
+            rows.sort_unstable_by_key(|(stream, _)| (view.unfinished.contains(stream), **stream));
+            rows.drain(..rows.len() - STREAMS_MAX);
+        }
+        let mut answers = BTreeMap::new();
+        for (&stream, row) in rows {
+            let none = Gaps::default();
+            let gaps = self.gaps.get(&stream).unwrap_or(&none);
+            let (high_water, ranges) = gaps.below(row.next_sequence.saturating_sub(1));
+            cut |= !gaps.is_complete();
+            if gaps.is_complete() {
+                answers.insert(stream, StreamAnswer { high_water, ended: !view.unfinished.contains(&stream), gaps: ranges });
+            }
+        }
+        (answers, cut)
+    }
+}
