@@ -275,6 +275,17 @@ def test_the_transaction_of_a_test_case_has_no_markers(marked: Trail) -> None:
     assert len(marked.changes()) == 2
 
 
+@only_postgresql
+def test_sql_of_several_statements_is_sent_as_it_is(marked: Trail) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN; INSERT INTO testproject_row (number) VALUES (1); COMMIT; INSERT INTO testproject_row (number) VALUES (2)")
+    assert markers() == {}
+    assert sorted(Row.objects.values_list("number", flat=True)) == [1, 2]
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO testproject_row (number) VALUES (3);")
+    assert len(markers()) == 1
+
+
 @pytest.fixture
 def unwilling(database: str) -> Iterator[None]:
     """A database that refuses every marker."""

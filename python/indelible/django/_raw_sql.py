@@ -58,7 +58,7 @@ class RawWrite(Write):
     verb = "update"
 
     def __init__(self, targets: Sequence[Target], fingerprint: str) -> None:
-        self.plan = targets[0].plan
+        self.plan = next((target.plan for target in targets if target.plan.proved), targets[0].plan)
         self.final = True
         self.targets = targets
         self.fingerprint = fingerprint
@@ -144,9 +144,17 @@ def _look(cursor: Any, sql: Any, execute: Callable[[], Any]) -> Any:
         answers.append(execute())
         return _rows(cursor) if countable else None
 
-    # Of rows that come back SQLite holds the statement open until they are fetched.
-    perform_alone(cursor.db, write, run, ends=countable)
+    # Of rows that come back SQLite holds the statement open until they are fetched; what a procedure or the second of several statements
+    # does may not bear a transaction around it.
+    ends = countable and opaque is None and (not write.plan.proved or _is_one_statement(cursor.db, sql))
+    perform_alone(cursor.db, write, run, ends=ends)
     return answers[0]
+
+
+def _is_one_statement(connection: Any, sql: Any) -> bool:
+    text = sql if isinstance(sql, str) else _text(connection, sql)
+    # One in a literal is taken for an end too: that costs no more than the evidence.
+    return ";" not in text.rstrip().removesuffix(";")
 
 
 def _rows(cursor: Any) -> int | None:

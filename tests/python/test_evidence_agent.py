@@ -1,0 +1,77 @@
+"""Markers and the outbox with the real agent between them: what it says about dead processes, and what the trail says in the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from agents import running_agent, until
+from indelible import _runtime
+from indelible.django import _journals, _outbox
+from proofs import markers
+from servers import environment
+from testproject.models import Doctor, Row
+from trails import Trail, fields
+
+pytestmark = pytest.mark.usefixtures("database")
+HERE = Path(__file__).parent
+
+
+def said(trail: Trail) -> dict[str, Any]:
+    """What the agent says at the moment."""
+    try:
+        document: dict[str, Any] = json.loads((trail.data_dir / "journal" / "tests" / "answers.json").read_text())
+    except OSError:
+        return {"streams": {}, "unresolved": []}
+    return document
+
+
+def verdicts(trail: Trail) -> dict[str, str]:
+    """The verdict of each doctor's record."""
+    created = [record for record in trail.records() if record["event"]["action"] == "doctor.create"]
+    return {fields(record["event"])["name"][1]: record["verdict"] for record in created}
+
+
+def test_workers_killed_around_commit_are_answered_for_by_their_markers(database: str, trail: Trail, settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker"}
+    with running_agent(trail.data_dir):
+        for moment, name in (("before", "Gray"), ("after", "Blue")):
+            command = [sys.executable, "-m", "testproject.killed", moment, name]
+            env = environment(trail.data_dir, INDELIBLE_EVIDENCE="marker")
+            assert subprocess.run(command, env=env, cwd=HERE, check=False, timeout=60).returncode == -signal.SIGKILL
+        until(lambda: len(said(trail)["unresolved"]) == 2)
+        call_command("indelible", "resolve")
+        _runtime.runtime().close()
+        until(lambda: said(trail)["unresolved"] == [])
+    assert verdicts(trail) == {"Blue": "committed_by_marker"}
+    connection.ensure_connection()
+    assert list(Doctor.objects.values_list("name", flat=True)) == ["Blue"]
+    assert sorted(markers().values()) == [2, 4]
+
+
+def test_rows_of_the_outbox_are_deleted_when_the_agent_has_them(database: str, trail: Trail, settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "outbox"}
+    for number in range(5):
+        Row.objects.create(number=number)
+    with running_agent(trail.data_dir):
+        recorder = _outbox.recorder_of_drainer()
+        assert recorder is not None
+        drainer = _outbox.Drainer(_journals.folder(), recorder)
+        deleted = 0
+
+        def drained() -> bool:
+            nonlocal deleted
+            deleted += drainer.round().deleted
+            return deleted == 5
+
+        until(drained)
+        recorder.close()
+    assert [record["verdict"] for record in trail.records()] == ["committed_by_outbox"] * 5
