@@ -1,4 +1,7 @@
-"""The clinic's settings; with ``BENCH_VARIANT=without`` minus the lines that turn the audit trail on, with ``bodies`` recording those."""
+"""The clinic's settings; with ``BENCH_VARIANT=without`` minus the lines that turn the audit trail on, with ``bodies`` recording those.
+
+``BENCH_DATABASE`` (``PORT/NAME``) puts it on a PostgreSQL instead of SQLite.
+"""
 
 import os
 
@@ -10,3 +13,15 @@ if os.environ["BENCH_VARIANT"] == "bodies":
 if os.environ["BENCH_VARIANT"] == "without":
     INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("indelible")]
     MIDDLEWARE = [name for name in MIDDLEWARE if not name.startswith("indelible")]
+if "BENCH_DATABASE" in os.environ:
+    port, _, name = os.environ["BENCH_DATABASE"].partition("/")
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": "127.0.0.1",
+            "PORT": port,
+            "USER": "postgres",
+            "NAME": name,
+            "CONN_MAX_AGE": None,
+        }
+    }

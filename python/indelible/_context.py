@@ -33,7 +33,6 @@ class Facts:
 
     def __init__(
         self,
-        *,
         actor: Actor,
         request_id: str | None = None,
         trace_id: str | None = None,

@@ -31,6 +31,7 @@ __all__ = [
     "Unknown",
     "__version__",
     "encode",
+    "encode_in_place",
     "sql_writes",
 ]
 
@@ -107,6 +108,12 @@ class BodyTap:
     def readline(self, *args: Any, **kwargs: Any) -> Any: ...
     def readlines(self, *args: Any) -> Any: ...
     def seek(self, *args: Any) -> Any: ...
+    @property
+    def seekable(self) -> Any: ...
+    @property
+    def close(self) -> Any: ...
+    @property
+    def closed(self) -> Any: ...
     def __iter__(self) -> BodyTap: ...
     def __next__(self) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
@@ -184,6 +191,9 @@ class Encoded:
 
 def encode(value: Any) -> Encoded:
     """Copies a value as it is now. Never raises because of the value. The copy is not redacted: that happens when it is recorded."""
+
+def encode_in_place(values: list[Any], places: tuple[int, ...], deferred: object) -> None:
+    """Replaces the values at ``places`` that can be changed in place by copies as they are now; ``deferred`` stands for one that was not loaded, and stays."""
 
 def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]], list[str]]:
     """What SQL text writes: a fingerprint (16 hexadecimal digits; literals, comments and white space do not count), whether rows come back,
@@ -461,14 +471,15 @@ class Recorder:
         notes: Sequence[str] | None = None,
         environ: dict[str, Any] | None = None,
         body: BodyTap | None = None,
-        response_headers: Iterable[tuple[str, str]] | None = None,
+        response_headers: Iterable[tuple[str, str]] | dict[str, tuple[str, str]] | None = None,
         response: bytes | Body | str | None = None,
         body_bytes: int = 0,
     ) -> Event:
         """An event of kind ``request``.
 
-        ``environ`` (``HttpRequest.META``) gives the headers, ``body`` what the application read, ``response`` the answer's body, what was
-        captured of it, or why it was not; all are masked, and bodies are bounded by ``body_bytes``.
+        ``environ`` (``HttpRequest.META``) gives the headers, ``response_headers`` are pairs of name and value or a dictionary of such pairs,
+        ``body`` is what the application read, ``response`` the answer's body, what was captured of it, or why it was not; all are masked, and
+        bodies are bounded by ``body_bytes``.
         """
 
     def declared(

@@ -125,6 +125,22 @@ impl BodyTap {
         Ok(place)
     }
 
+    /// As an attribute of the class: what Django asks every stream for is not found by way of an `AttributeError`.
+    #[getter]
+    fn seekable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.stream.bind(py).getattr(intern!(py, "seekable"))
+    }
+
+    #[getter]
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.stream.bind(py).getattr(intern!(py, "close"))
+    }
+
+    #[getter]
+    fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.stream.bind(py).getattr(intern!(py, "closed"))
+    }
+
     /// Everything else is the stream's own. Who takes another way to its bytes takes them unseen.
     fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let found = self.stream.bind(py).getattr(name)?;

@@ -8,6 +8,7 @@ mod capture;
 mod context;
 mod errors;
 mod event;
+mod headers;
 mod model;
 mod moments;
 mod parts;
@@ -45,5 +46,6 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<values::Expression>()?;
     module.add_class::<values::Unknown>()?;
     module.add_function(wrap_pyfunction!(values::encode, module)?)?;
+    module.add_function(wrap_pyfunction!(values::encode_in_place, module)?)?;
     module.add_function(wrap_pyfunction!(sql::sql_writes, module)?)
 }

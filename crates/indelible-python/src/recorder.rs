@@ -16,6 +16,7 @@ use crate::capture::PyCapture;
 use crate::context::Context;
 use crate::errors;
 use crate::event::PyEvent;
+use crate::headers::HeaderMemo;
 use crate::model::Model;
 use crate::parts;
 use crate::recorded::Answers;
@@ -43,6 +44,7 @@ impl LossListener {
 pub(crate) struct PyRecorder {
     recorder: indelible::Recorder,
     redactor: Arc<Redactor>,
+    headers: HeaderMemo,
     waits: bool,
     required: bool,
     on_loss: LossListener,
@@ -90,7 +92,7 @@ impl PyRecorder {
         let required = config.on_failure == OnFailure::Required;
         let waits = required || config.durability == Durability::Synced;
         let recorder = indelible::Recorder::open(config).map_err(|error| errors::not_opened(&error))?;
-        Ok(Self { recorder, redactor: redactor.get().shared(), waits, required, on_loss: LossListener(on_loss.map(Arc::new)) })
+        Ok(Self { recorder, redactor: redactor.get().shared(), headers: HeaderMemo::new(), waits, required, on_loss: LossListener(on_loss.map(Arc::new)) })
     }
 
     #[pyo3(signature = (
@@ -194,7 +196,7 @@ impl PyRecorder {
         event.outcome = Outcome::from_name(outcome).ok_or_else(|| PyValueError::new_err(format!("{outcome:?} is no outcome")))?;
         event.occurred_at = Some(Timestamp::from_micros(occurred_at_us));
         let mut request = parts::request(redactor, members)?;
-        Bodies { environ, body, response_headers, response, bytes_max: body_bytes }.put_into(&mut request, redactor)?;
+        Bodies { environ, body, response_headers, response, bytes_max: body_bytes }.put_into(&mut request, redactor, &self.headers)?;
         event.request = Some(request);
         event.error = error.map(|error| parts::error(redactor, error)).transpose()?;
         if let Some(notes) = notes {

@@ -28,6 +28,11 @@ pub(crate) enum Sort {
 }
 
 impl Sort {
+    /// Whether a value of exactly this type stays what it is.
+    pub(crate) const fn is_immutable(self) -> bool {
+        self.compares_by_value() || matches!(self, Self::Float | Self::Uuid)
+    }
+
     /// Whether two values of exactly this type are the same value when Python's `==` says so, without running application code.
     pub(crate) const fn compares_by_value(self) -> bool {
         matches!(

@@ -4,8 +4,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
+use crate::types::{Sort, Types};
 use crate::walk::{Text, Walker};
+
+/// What most copies have room in.
+const COPY_BYTES: usize = 256;
 
 /// The type of `UNKNOWN`.
 #[pyclass(frozen, module = "indelible._native")]
@@ -79,6 +84,29 @@ impl Encoded {
 /// Copies a value as it is now.
 #[pyfunction]
 pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
-    let text = Walker::plain(value.py())?.json(value).into_text();
+    let mut text = String::with_capacity(COPY_BYTES);
+    Walker::plain(value.py())?.push(value, &mut text);
     Ok(Encoded { text: text.into_boxed_str() })
+}
+
+/// Replaces the values at `places` of a list, those that the application can change in place, by copies as they are now.
+///
+/// `deferred` stands for a value that was not loaded, and stays.
+#[pyfunction]
+pub(crate) fn encode_in_place(values: &Bound<'_, PyList>, places: &Bound<'_, PyTuple>, deferred: &Bound<'_, PyAny>) -> PyResult<()> {
+    let types = Types::get(values.py())?;
+    for place in places.iter() {
+        let place: usize = place.extract()?;
+        let value = values.get_item(place)?;
+        let is_bytes = || value.cast_exact::<PyBytes>().is_ok();
+        let stays = value.is_none() || value.is(deferred) || types.exact(&value).map_or_else(|| is_copy(&value), Sort::is_immutable);
+        if !stays && !is_bytes() {
+            values.set_item(place, encode(&value)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_copy(value: &Bound<'_, PyAny>) -> bool {
+    value.cast_exact::<Encoded>().is_ok()
 }

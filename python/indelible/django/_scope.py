@@ -66,15 +66,9 @@ class RequestScope:
 
     def facts_of(self, actor: Mapping[str, Any], meta: Mapping[str, Any] | None = None, notes: tuple[str, ...] = ()) -> Facts:
         """The facts of this request with a given actor."""
-        return Facts(
-            actor=actor,
-            request_id=self.request_id,
-            trace_id=self.trace_id,
-            span_id=self.span_id,
-            reason=_reasons.of(self.request, self._settings),
-            meta=meta,
-            notes=notes,
-        )
+        # By position: names would cost as much again as all of it.
+        reason = _reasons.of(self.request, self._settings)
+        return Facts(actor, self.request_id, self.trace_id, self.span_id, reason, None, meta, notes)
 
     def reasoned(self, facts: Facts) -> Facts:
         """The same facts with the reason of a form that was read after they were found out."""

@@ -156,11 +156,13 @@ def copied(plan: Plan, values: Values) -> Values:
     """The values, with those replaced by copies that the application can change in place."""
     native = _runtime.runtime().native()
     kept = _Copied(values)
+    if native is not None:
+        native.encode_in_place(kept, plan.mutable, DEFERRED)
+        return kept
     for place in plan.mutable:
-        value = kept[place]
-        if type(value) not in _IMMUTABLE and value is not DEFERRED:
+        if type(kept[place]) not in _IMMUTABLE:
             # Without the native module nothing is recorded, and a value that may change must not pass for an old one.
-            kept[place] = DEFERRED if native is None else value if type(value) is native.Encoded else native.encode(value)
+            kept[place] = DEFERRED
     return kept
 
 

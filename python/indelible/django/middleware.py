@@ -223,6 +223,8 @@ class _Visit:
             return
         match, meta = request.resolver_match, request.META
         parameters = _parameters(request, status) if match is None else match.kwargs
+        # Asked for once: Django puts it together each time.
+        content = response.content if ending is None and response is not None else None
         members = {
             "id": scope.request_id,
             "method": request.method,
@@ -233,7 +235,7 @@ class _Visit:
             "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
             "client_ip": _network.client_ip(meta, self._settings.trusted_proxy_count),
             "user_agent": meta.get("HTTP_USER_AGENT"),
-            "response_bytes": _response_bytes(request, response, ending),
+            "response_bytes": _response_bytes(request, content, ending),
         }
         error = scope.error if outcome != "success" else None
         if level not in WITH_BODIES:
@@ -249,11 +251,11 @@ class _Visit:
                 error,
                 self._meta,
                 self._notes,
-                environ=_own_urls.request_meta(request, runtime),
-                body=self._tap,
-                response_headers=_headers(response, request, parameters, runtime) if wants_response else None,
-                response=_response_body(response, ending) if wants_response else None,
-                body_bytes=self._middleware.body_bytes,
+                _own_urls.request_meta(request, runtime),
+                self._tap,
+                _headers(response, request, parameters, runtime) if wants_response else None,
+                (content if ending is None else _streamed_body(ending)) if wants_response else None,
+                self._middleware.body_bytes,
             )
         recorder.record(event)
 
@@ -292,17 +294,15 @@ def _kind_of_user(scope: RequestScope, resolve: bool) -> str | None:
     return "staff" if getattr(_actor.resolved_user(scope.request), "is_staff", False) else "authenticated"
 
 
-def _response_bytes(request: Any, response: Any, ending: _streaming.Ending | None) -> int | None:
+def _response_bytes(request: Any, content: bytes | None, ending: _streaming.Ending | None) -> int | None:
     """How many bytes of the answer's body were handed to the server, where that is known."""
     if ending is not None:
         return ending.bytes
     # The body of an answer to HEAD is made and never sent.
-    return None if response is None or request.method == "HEAD" else len(response.content)
+    return None if content is None or request.method == "HEAD" else len(content)
 
 
-def _response_body(response: Any, ending: _streaming.Ending | None) -> Any:
-    if ending is None:
-        return response.content
+def _streamed_body(ending: _streaming.Ending) -> Any:
     return "file" if ending.file is not None else ending.capture
 
 
@@ -324,7 +324,13 @@ def _parameters(request: Any, status: int | None) -> Mapping[str, Any]:
     return _own_urls.parameters_of(request.path, request)
 
 
-def _headers(response: Any, request: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> list[tuple[str, str]]:
+def _headers(
+    response: Any, request: Any, parameters: Mapping[str, Any], runtime: _runtime.Runtime
+) -> list[tuple[str, str]] | dict[str, tuple[str, str]]:
+    store = getattr(response.headers, "_store", None)
+    if type(store) is dict and not response.cookies and "location" not in store:
+        # Django's own pairs, by name: going through its mapping costs a call for each.
+        return store
     headers = _bodies.response_headers(response)
     if "Location" not in response.headers:
         return headers

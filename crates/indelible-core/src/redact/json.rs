@@ -160,10 +160,19 @@ mod class {
         classes
     };
 
-    /// Finds the first [`STOP`] and the classes of all bytes up to it.
+    /// Finds the first [`STOP`] and the classes of all bytes up to it. Eight bytes are looked at in one step as long as none of them is one.
     pub(super) fn first_stop(bytes: &[u8]) -> Option<(usize, u8)> {
         let mut classes = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
+        let mut from = 0;
+        for eight in bytes.as_chunks::<8>().0 {
+            let seen = eight.iter().fold(0, |seen, &byte| seen | OF[usize::from(byte)]);
+            if seen & STOP != 0 {
+                break;
+            }
+            classes |= seen;
+            from += 8;
+        }
+        for (at, &byte) in bytes.iter().enumerate().skip(from) {
             classes |= OF[usize::from(byte)];
             if classes & STOP != 0 {
                 return Some((at, classes));
