@@ -136,6 +136,8 @@ bench: venv
 	@$(STEP) "mask and encode" $(BENCH) .venv/bin/python -m bench.encode
 	@$(STEP) "a trail of 1 M events" $(SCALE) --events 1000000
 	@$(STEP) "build native module, release" scripts/build-native --release
+	@$(STEP) "build indelible, release" cargo build --locked --release --package indelible-server
+	@$(STEP) "requests behind gunicorn" $(BENCH) INDELIBLE_BINARY=$(CARGO_TARGET_DIR)/release/indelible .venv/bin/python -m bench.served
 	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
 	@$(STEP) "rows and actors recorded, queries sent" .venv/bin/python -m bench.peers_table
 	@$(STEP) "postgresql" scripts/require postgresql

@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="indelible-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        port = stack.enter_context(postgresql(folder / "postgres"))
+        port = stack.enter_context(postgresql())
         without, recording = Site("without", folder, port), Site("bodies", folder, port)
         stack.callback(recording.close)
         stack.callback(without.close)
@@ -47,6 +47,7 @@ class Comparison:
         self.rounds, self.requests = rounds, requests
         self.seed = 0
         self.recorded = 0
+        self.added_ms = 0.0
 
     def run(self) -> None:
         # Without any event the journal, the redactor and the threads of the recorder are not there yet.
@@ -58,12 +59,12 @@ class Comparison:
         self.refused_sink()
         self.stored()
 
-    def ask(self, site: Site, count: int | None = None) -> tuple[Answers, float]:
-        """One round; the answers, and CPU seconds of the workers for each request."""
+    def ask(self, site: Site, count: int | None = None, *, alone: bool = False) -> tuple[Answers, float]:
+        """One round, over many connections or one ``alone``; the answers, and CPU seconds of the workers for each request."""
         self.seed += 1
         count = count or self.requests
         before = site.cpu_s()
-        answers = post(site, count, self.seed)
+        answers = post(site, count, self.seed, 1) if alone else post(site, count, self.seed)
         self.recorded += count if site is self.recording else 0
         return answers, (site.cpu_s() - before) / count
 
@@ -80,7 +81,11 @@ class Comparison:
         tell("CPU of a POST behind gunicorn, without", 1000 * statistics.median(cpu[self.without]), "ms")
         tell("CPU of a POST behind gunicorn, recorded", 1000 * statistics.median(cpu[self.recording]), "ms")
         tell("CPU of a POST behind gunicorn, recorded / without", statistics.median(ratios), "times")
-        tell("the same, quarter to three quarters of the rounds", ratios[len(ratios) * 3 // 4] - ratios[len(ratios) // 4], "times")
+        print(
+            f"    of the rounds: {ratios[0]:.3f} to {ratios[-1]:.3f}, the middle half {ratios[len(ratios) // 4]:.3f} to {ratios[-1 - len(ratios) // 4]:.3f}"
+        )
+        self.added_ms = 1000 * statistics.median(mine - theirs for mine, theirs in zip(cpu[self.recording], cpu[self.without], strict=True))
+        tell("CPU of a POST behind gunicorn, added", self.added_ms, "ms")
         share = statistics.median(mine / theirs for mine, theirs in zip(rate[self.recording], rate[self.without], strict=True))
         tell("requests per second behind gunicorn, recorded / without", share, "times")
 
@@ -98,10 +103,15 @@ class Comparison:
             before = cpu_s(process.pid)
             self.ask(self.recording, 2 * self.requests)
             wait_until_quiet(data)
-            tell("CPU of the agent for a POST", 1000 * (cpu_s(process.pid) - before) / (2 * self.requests), "ms")
+            agent_ms = 1000 * (cpu_s(process.pid) - before) / (2 * self.requests)
+        tell("CPU of the agent for a POST", agent_ms, "ms")
+        tell("CPU that recording a POST costs, agent included", self.added_ms + agent_ms, "ms")
 
     def refused_sink(self) -> None:
-        """Latency while the agent cannot deliver, and without an agent, against rounds with an agent that has nothing to deliver."""
+        """Latency while the agent cannot deliver, and without an agent, against rounds with an agent that has nothing to deliver.
+
+        Over one connection: with several, requests wait for each other most of the time.
+        """
         data = self.recording.data / "indelible"
         states = {"": [], "sink refuses": [REFUSING_SINK], "no agent": []}
         latencies: dict[str, list[Answers]] = {state: [] for state in states}
@@ -109,7 +119,7 @@ class Comparison:
             for state, sinks in states.items():
                 (data / "config.toml").write_text("".join(sinks))
                 with nullcontext() if state == "no agent" else agent(data):
-                    latencies[state].append(self.ask(self.recording)[0])
+                    latencies[state].append(self.ask(self.recording, alone=True)[0])
         for percent in (50, 99):
             medians = {state: statistics.median(answers.percentile_ms(percent) for answers in found) for state, found in latencies.items()}
             tell(f"latency of a POST, p{percent}", medians[""], "ms")

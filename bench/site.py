@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -37,11 +38,17 @@ print(Token.objects.create(user=user).key)
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[int]:
+def postgresql() -> Iterator[int]:
     """A private PostgreSQL; its port."""
     script = str(HOUSE / "scripts" / "postgres")
-    yield int(subprocess.run([script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True).stdout)
-    subprocess.run([script, "stop", str(folder)], check=False)
+    with tempfile.TemporaryDirectory(prefix="indelible-bench-postgres-") as folder:
+        # It runs as a user of its own, who must get in.
+        Path(folder).chmod(0o755)
+        server = f"{folder}/server"
+        try:
+            yield int(subprocess.run([script, "start", server], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        finally:
+            subprocess.run([script, "stop", server], check=False)
 
 
 class Site:
@@ -167,8 +174,8 @@ class Answers:
         return 1000 * self.latencies_s[min(len(self.latencies_s) - 1, len(self.latencies_s) * percent // 100)]
 
 
-def post(site: Site, count: int, seed: int) -> Answers:
-    """Creates patients over as many connections as the site has threads.
+def post(site: Site, count: int, seed: int, connections: int = WORKERS * THREADS) -> Answers:
+    """Creates patients, by default over as many connections as the site has threads.
 
     Raises:
         RuntimeError: one of them was not created.
@@ -195,7 +202,7 @@ def post(site: Site, count: int, seed: int) -> Answers:
                 wrong.append(f"{response.status}: {text[:200]!r}")
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(WORKERS * THREADS)]
+    threads = [threading.Thread(target=work) for _ in range(connections)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()

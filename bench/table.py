@@ -34,6 +34,11 @@ TARGETS = (
     Target("search, .*, p95", "≤", 100),
     Target("search, page .*times.*", "≤", 2),
     Target("verify, per CPU second", "≥", 300_000),
+    Target("requests per second behind gunicorn, recorded / without", "≥", 0.98),
+    Target("CPU that recording a POST costs, agent included", "≤", 0.056),
+    Target("memory of a worker, added", "≤", 4),
+    Target("latency of a POST, p99, .*, added", "≤", 0.1),
+    Target("stored bytes of a POST, .*", "≤", 1_100),
 )
 
 

@@ -68,50 +68,52 @@ pub(super) const LONG_SECRET_BYTES_MIN: usize = card::CARD_DIGITS_MIN;
 ///
 /// Each arm is what [`Scan::look`] cannot do without at such a byte.
 fn may_hold_secret(text: &[u8]) -> bool {
-    // Nothing but a card is seen by its digits alone.
-    if text.iter().filter(|byte| byte.is_ascii_digit()).count() >= card::CARD_DIGITS_MIN {
-        return true;
-    }
-    let mut at = 0;
-    while let Some(trigger) = next_rare_trigger(text, at) {
-        at = trigger + 1;
-        let may_hold = match TRIGGERS[usize::from(text[trigger])] {
-            Trigger::Nothing | Trigger::Digit => false,
-            Trigger::Token => trigger > 0 && text[trigger - 1] == b'y',
-            Trigger::Scheme => credential::may_begin_scheme(&text[at..]),
-            Trigger::Dash => {
-                text.get(at) == Some(&b'-')
-                    || api_token::may_be_prefix(text, trigger)
-                    || user_option::may_begin(text, trigger)
-                    || reset_token::may_hold(text, trigger)
-            }
-            Trigger::Prefix => api_token::may_be_prefix(text, trigger),
-            Trigger::Colon | Trigger::Equals | Trigger::Percent | Trigger::Tag | Trigger::Bracket | Trigger::Dollar => true,
-        };
-        if may_hold {
+    let mut digits = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        let look = LOOKS[usize::from(byte)];
+        digits += usize::from(look & look::DIGIT);
+        if look > look::DIGIT && may_begin_secret(text, at) {
             return true;
         }
     }
-    false
+    digits >= card::CARD_DIGITS_MIN
 }
 
-static IS_RARE_TRIGGER: [bool; 256] = {
-    let mut rare = [false; 256];
+fn may_begin_secret(text: &[u8], at: usize) -> bool {
+    match TRIGGERS[usize::from(text[at])] {
+        Trigger::Nothing | Trigger::Digit => false,
+        Trigger::Token => at > 0 && text[at - 1] == b'y',
+        Trigger::Scheme => credential::may_begin_scheme(&text[at + 1..]),
+        Trigger::Dash => {
+            text.get(at + 1) == Some(&b'-')
+                || api_token::may_be_prefix(text, at)
+                || user_option::may_begin(text, at)
+                || reset_token::may_hold(text, at)
+        }
+        Trigger::Prefix => api_token::may_be_prefix(text, at),
+        Trigger::Colon | Trigger::Equals | Trigger::Percent | Trigger::Tag | Trigger::Bracket | Trigger::Dollar => true,
+    }
+}
+
+/// How [`may_hold_secret`] looks at a byte: most are passed over, digits only counted.
+mod look {
+    pub(super) const DIGIT: u8 = 1;
+    pub(super) const CLOSER: u8 = 2;
+}
+
+static LOOKS: [u8; 256] = {
+    let mut looks = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        rare[byte] = !matches!(TRIGGERS[byte], Trigger::Nothing | Trigger::Digit);
+        looks[byte] = match TRIGGERS[byte] {
+            Trigger::Nothing => 0,
+            Trigger::Digit => look::DIGIT,
+            _ => look::CLOSER,
+        };
         byte += 1;
     }
-    rare
+    looks
 };
-
-/// Where the next trigger from `at` on stands that is no digit. Eight bytes are looked at in one step, since most texts have few.
-fn next_rare_trigger(text: &[u8], at: usize) -> Option<usize> {
-    let eights = text[at..].as_chunks::<8>().0;
-    let is_free = |eight: &&[u8; 8]| !eight.iter().fold(false, |found, &byte| found | IS_RARE_TRIGGER[usize::from(byte)]);
-    let from = at + 8 * eights.iter().take_while(is_free).count();
-    text[from..].iter().position(|&byte| IS_RARE_TRIGGER[usize::from(byte)]).map(|skipped| from + skipped)
-}
 
 /// How often a text is looked at while there is something to mask.
 const PASSES_MAX: usize = 4;
