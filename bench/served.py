@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
@@ -132,12 +132,14 @@ class Comparison:
         data = self.recording.data / "indelible"
         with agent(data):
             wait_until_quiet(data)
-            tell("stored bytes of a POST, file open", size(data / "trail") / self.recorded, "bytes")
-        # Every file is full now: the batch of one more round seals it.
+        posts = self.recorded
+        tell("stored bytes of a POST, file open", size(data / "trail") / posts, "bytes")
+        # Every file is full now: the batch of one more round closes it, and it is sealed.
+        seal = data / "trail" / "000000000000.seal"
         with agent(data, "--leaves-per-file", "1"):
             self.ask(self.recording, 1)
-            wait_until_quiet(data)
-        tell("stored bytes of a POST, sealed", size(data / "trail") / self.recorded, "bytes")
+            wait_until(seal.exists, data)
+        tell("stored bytes of a POST, sealed", sum(path.stat().st_size for path in (seal, seal.with_suffix(".trail"))) / posts, "bytes")
 
 
 @contextmanager
@@ -154,15 +156,24 @@ def agent(data: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
 def wait_until_quiet(data: Path) -> None:
     """Waits until the agent has signed everything: its checkpoint stays the same for a while."""
     checkpoint = data / "trail" / "checkpoint"
-    deadline = time.monotonic() + AGENT_DEADLINE_S
     seen, since = "", time.monotonic()
-    while not seen or time.monotonic() - since < QUIET_S:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the agent does not keep up, see {data / 'agent.log'}")
-        time.sleep(0.1)
+
+    def is_quiet() -> bool:
+        nonlocal seen, since
         text = checkpoint.read_text() if checkpoint.exists() else ""
         if text != seen:
             seen, since = text, time.monotonic()
+        return bool(seen) and time.monotonic() - since > QUIET_S
+
+    wait_until(is_quiet, data)
+
+
+def wait_until(condition: Callable[[], bool], data: Path) -> None:
+    deadline = time.monotonic() + AGENT_DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the agent does not keep up, see {data / 'agent.log'}")
+        time.sleep(0.1)
 
 
 def size(folder: Path) -> int:
