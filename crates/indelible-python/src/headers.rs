@@ -118,9 +118,12 @@ fn write(redactor: &Redactor, name: &Name, value: &str, values: Option<&mut Memo
     }
 }
 
+/// A text and its value.
+type Place<V> = Option<(Box<str>, V)>;
+
 /// Values by text. Each text has one place, which the last one of that place keeps: so it never grows and never searches.
 struct Memo<V> {
-    places: Box<[Option<(Box<str>, V)>]>,
+    places: Box<[Place<V>]>,
 }
 
 impl<V> Memo<V> {
