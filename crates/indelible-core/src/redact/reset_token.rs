@@ -7,6 +7,9 @@ use std::ops::Range;
 const TIME_BYTES: std::ops::RangeInclusive<usize> = 6..=7;
 const DIGEST_BYTES: usize = 32;
 
+/// Shortest text with such a token in it, in bytes: a slash, the time, the dash, the digest.
+pub(super) const PATH_BYTES_MIN: usize = 1 + 6 + 1 + DIGEST_BYTES;
+
 /// Finds the token of which the dash stands at `dash`.
 pub(super) fn token_at(text: &[u8], dash: usize) -> Option<Range<usize>> {
     let digest = text.get(dash + 1..dash + 1 + DIGEST_BYTES)?;

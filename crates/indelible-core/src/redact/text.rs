@@ -123,7 +123,9 @@ const PASSES_MAX: usize = 4;
 /// A mask can join what stood apart: once a key with blanks in it is gone, the URL around it may have a password. So what has
 /// been masked is looked at again, until nothing is found.
 pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
-    match table::redact(redactor, text) {
+    // Most texts are one line, and no table.
+    let table = if text.as_bytes().contains(&b'\n') { table::redact(redactor, text) } else { None };
+    match table {
         None => redact_lines(redactor, text, pairs),
         Some(masked) => Cow::Owned(redact_lines(redactor, &masked, pairs).into_owned()),
     }
@@ -237,6 +239,9 @@ impl Scan<'_, '_> {
     /// A token whose dash stands in a run of digits, which the scan would pass over with it.
     fn reset_token(&self, run: Range<usize>) -> Option<Range<usize>> {
         let text = self.text.as_bytes();
+        if text.len() < reset_token::PATH_BYTES_MIN {
+            return None;
+        }
         let dash = run.start + text[run].iter().position(|&byte| byte == b'-')?;
         if !reset_token::may_hold(text, dash) || !self.has(Detector::ApiToken) {
             return None;
