@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import random
 import signal
@@ -14,11 +16,16 @@ from pathlib import Path
 
 from django.db import connection
 
+from agents import running_agent
 from clusters import Cluster
+from indelible import _runtime
 from oracle import claims, judge
 from servers import HERE, environment, wait_until
 from testproject.models import Doctor
 from trails import BINARY, Trail
+
+QUIET_S = 3.0
+"""For so long nobody must have a question."""
 
 LEAVES_PER_FILE = "100"
 """So few that the agent begins and seals files all the time."""
@@ -95,13 +102,29 @@ class Site:
 
 
 def settle(trail: Trail) -> None:
-    """Lets a resolver find out about everything in doubt, as often as it takes."""
+    """Lets an agent and a resolver work side by side until nobody has a question any more."""
     from django.core.management import call_command
 
-    for _ in range(3):
-        trail.records()
-        call_command("indelible", "resolve")
-    trail.records()
+    _runtime.runtime().close()
+    service = trail.data_dir / "journal" / trail.service
+    quiet_since = time.monotonic()
+
+    def is_settled() -> bool:
+        nonlocal quiet_since
+        call_command("indelible", "resolve", stdout=io.StringIO())
+        _runtime.runtime().close()
+        streams = [path for path in service.glob("[!.]*-*") if path.is_dir()]
+        try:
+            answers = json.loads((service / "answers.json").read_text())
+        except FileNotFoundError:
+            answers = {"unresolved": ["nobody has asked yet"]}
+        if streams or answers["unresolved"]:
+            quiet_since = time.monotonic()
+        # The agent says what it asks at most once a second.
+        return time.monotonic() - quiet_since > QUIET_S
+
+    with running_agent(trail.data_dir):
+        wait_until(is_settled, "somebody goes on asking")
 
 
 def stopped(pid: int) -> bool:

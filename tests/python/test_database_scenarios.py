@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,16 +16,19 @@ from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
 from clusters import Cluster, cluster, default_database, proxy
-from indelible.django import apps, conf
+from indelible import _runtime
+from indelible.django import _journals
+from indelible.django._resolver import Resolver
 from indelible.django._transactions import tracker_of
-from oracle import Claims, claims, judge
+from matrix import settle
+from oracle import Claims, claims, judge, resolutions
 from servers import wait_until
 from testproject.models import Doctor
 from trails import Trail
 
 pytestmark = [pytest.mark.xdist_group("scenarios")]
 
-EVIDENCE = ("ack",)
+EVIDENCE = ("ack", "marker")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +40,8 @@ def server(django_db_blocker: Any) -> Iterator[Cluster]:
 
 
 @pytest.fixture(params=EVIDENCE)
-def evidence(request: pytest.FixtureRequest, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("INDELIBLE_EVIDENCE", request.param)
-    apps.configure(conf.reload())
+def evidence(request: pytest.FixtureRequest, trail: Trail, settings: Any) -> str:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": request.param}
     return str(request.param)
 
 
@@ -79,15 +85,21 @@ def create_and(statements: str) -> None:
 
 def verdict(trail: Trail, evidence: str) -> Claims:
     """What the trail says in the end, after it was compared with the database."""
+    if evidence != "ack":
+        settle(trail)
     said = claims(trail)
     connection.close()
     judge(Doctor.objects.values_list("name", flat=True), said, decided=evidence != "ack")
     return said
 
 
-def doubtful(evidence: str, said: Claims, fate: str) -> set[str]:
-    """The names that were in doubt with ``ack``; whoever can find out has found ``fate``."""
-    return set(said.in_doubt if evidence == "ack" else getattr(said, fate))
+def assert_doubt(evidence: str, said: Claims, name: str, fate: str) -> None:
+    """With ``ack`` nobody knows what became of it; whoever can find out has found ``fate``."""
+    expected = {"in_doubt" if evidence == "ack" else fate}
+    assert {where for where in ("committed", "rolled_back", "in_doubt") if name in getattr(said, where)} in (
+        expected,
+        expected - {"rolled_back"},
+    )
 
 
 def test_a_crash_with_a_transaction_in_flight_whose_number_is_given_again(postgres: Cluster, trail: Trail, evidence: str) -> None:
@@ -114,26 +126,22 @@ def test_a_crash_with_a_transaction_in_flight_whose_number_is_given_again(postgr
     assert again == lost[0], "the number was not given again"
     assert postgres.execute(f"SELECT pg_xact_status('{lost[0]}'::xid8)") == [("committed",)], "of another transaction"
     said = verdict(trail, evidence)
-    assert doubtful(evidence, said, "rolled_back") == {"lost"}
+    assert_doubt(evidence, said, "lost", "rolled_back")
 
 
 def test_a_transaction_that_the_application_prepares_is_in_doubt_until_somebody_decides(
     postgres: Cluster, trail: Trail, evidence: str
 ) -> None:
-    for number, name in enumerate(("kept", "dropped", "waiting")):
+    for number, name in enumerate(("kept", "dropped", "dropped-too")):
         with transaction.atomic():
             Doctor.objects.create(name=name)
             with connection.cursor() as cursor:
                 cursor.execute(f"PREPARE TRANSACTION 'scenario-{number}'")
-    postgres.execute("COMMIT PREPARED 'scenario-0'")
-    postgres.execute("ROLLBACK PREPARED 'scenario-1'")
-    try:
-        said = claims(trail)
-        judge(Doctor.objects.values_list("name", flat=True), said, decided=False)
-        assert not said.committed, "what was prepared is not yet committed"
-        assert not said.rolled_back
-    finally:
-        postgres.execute("ROLLBACK PREPARED 'scenario-2'")
+    for end in ("COMMIT PREPARED 'scenario-0'", "ROLLBACK PREPARED 'scenario-1'", "ROLLBACK PREPARED 'scenario-2'"):
+        postgres.execute(end)
+    said = verdict(trail, evidence)
+    assert_doubt(evidence, said, "kept", "committed")
+    assert_doubt(evidence, said, "dropped", "rolled_back")
 
 
 def test_savepoints_that_are_rolled_back_are_not_claimed(postgres: Cluster, trail: Trail, evidence: str) -> None:
@@ -222,7 +230,7 @@ def test_a_connection_that_breaks_off_at_commit_is_in_doubt(
         connection.close()
         create("after")
     said = verdict(trail, evidence)
-    assert doubtful(evidence, said, fate) == {"broken"}
+    assert_doubt(evidence, said, "broken", fate)
     assert Doctor.objects.filter(name="broken").exists() is (fate == "committed")
 
 
@@ -246,3 +254,66 @@ def test_a_backend_that_is_killed_in_the_middle_leaves_nothing_claimed(postgres:
     create("after")
     said = verdict(trail, evidence)
     assert set(said.committed) == {"after"}
+
+
+def forgotten(trail: Trail) -> int:
+    """How many commits the trail says that the database has lost, when somebody has compared the two a while later."""
+    settle(trail)
+    recorder = _runtime.recorder()
+    assert recorder is not None
+    folder = _journals.folder()
+    assert (folder / "committed.json").exists(), "the agent has said which commits are proved"
+    Resolver(folder, clock=lambda: time.time() + 600).round(recorder, reconcile=True)
+    return sum(event["meta"]["result"] == "lost_by_database" for event in resolutions(trail))
+
+
+def names() -> set[str]:
+    connection.close()
+    return set(Doctor.objects.values_list("name", flat=True))
+
+
+def assert_lost(trail: Trail, evidence: str, lost: set[str]) -> None:
+    """What the database has acknowledged and lost was told as committed; with markers, that it is lost was told as well."""
+    said = claims(trail)
+    assert said.committed - Counter(names()) == Counter(lost)
+    assert not set(said.rolled_back) | set(said.in_doubt)
+    if evidence == "marker":
+        assert forgotten(trail) == len(lost)
+        assert forgotten(trail) == len(lost), "once"
+
+
+def test_a_crash_that_loses_an_acknowledged_commit_is_told(postgres: Cluster, trail: Trail, evidence: str) -> None:
+    create("before")
+    with default_database(postgres.settings(OPTIONS={"options": "-c synchronous_commit=off"})):
+        create("lost")
+    postgres.crash_and_recover()
+    create("after")
+    assert names() == {"before", "after"}
+    assert_lost(trail, evidence, {"lost"})
+
+
+def test_a_backup_that_is_restored_is_told(postgres: Cluster, trail: Trail, evidence: str) -> None:
+    create("before")
+    copy = postgres.back_up()
+    connection.close()
+    create("lost")
+    connection.close()
+    postgres.restore(copy)
+    create("after")
+    assert names() == {"before", "after"}
+    assert_lost(trail, evidence, {"lost"})
+
+
+def test_a_file_of_sqlite_that_is_restored_is_told(trail: Trail, evidence: str, tmp_path: Path, django_db_blocker: Any) -> None:
+    file = tmp_path / "site.sqlite3"
+    with django_db_blocker.unblock(), default_database({"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}):
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        create("before")
+        connection.close()
+        shutil.copy(file, tmp_path / "backup")
+        create("lost")
+        connection.close()
+        shutil.copy(tmp_path / "backup", file)
+        create("after")
+        assert names() == {"before", "after"}
+        assert_lost(trail, evidence, {"lost"})

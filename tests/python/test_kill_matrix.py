@@ -17,12 +17,11 @@ import pytest
 from django.core.management import call_command
 
 from clusters import Cluster, cluster, default_database
-from indelible.django import apps, conf
 from matrix import Killer, empty, kill_backend, site, stopped
 from servers import wait_until
 from trails import Trail
 
-EVIDENCE = ("ack",)
+EVIDENCE = ("ack", "marker")
 KILLS = int(os.environ.get("INDELIBLE_MATRIX_KILLS", "100"))
 SEEDS = int(os.environ.get("INDELIBLE_MATRIX_SEEDS", "1"))
 SEED = int(os.environ.get("INDELIBLE_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
@@ -74,9 +73,8 @@ def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator
 
 
 @pytest.fixture(params=EVIDENCE)
-def evidence(request: pytest.FixtureRequest, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("INDELIBLE_EVIDENCE", request.param)
-    apps.configure(conf.reload())
+def evidence(request: pytest.FixtureRequest, trail: Trail, settings: Any) -> str:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": request.param}
     return str(request.param)
 
 
