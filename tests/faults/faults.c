@@ -7,7 +7,9 @@
  *   FAULT_AND_ON   when set, every later one of these calls fails too
  *   FAULT_LIFTED   path of a file: when it is there, nothing fails any more
  *   FAULT_STRUCK   path of a file that is made when the first call has failed
- *   FAULT_LOG      path of a file to which each of these calls is added, one line each: call, flags of open, path
+ *   FAULT_LOG      path of a file to which each of these calls is added, one line each: call and path
+ *   FAULT_TRACE    path of a file to which every change that was made is added, whatever FAULT_CALLS says, for a disk in memory that
+ *                  does it again: call, path and what belongs to it, bytes in hexadecimal, separated by tabs
  *
  * `open` is for reading, `openw` for writing, `create` has O_CREAT. All is done by system calls of its own, so it calls nothing that it
  * stands in for. Linux only.
@@ -31,10 +33,11 @@
 
 enum { NONE, FAIL, SHORT, KILLED };
 
-static const char *pattern, *calls, *lifted, *struck, *log_path;
+static const char *pattern, *calls, *lifted, *struck, *log_path, *trace_path;
 static long at, error;
 static int and_on, kills, shortens;
 static atomic_long seen;
+static atomic_flag tracing = ATOMIC_FLAG_INIT;
 
 __attribute__((constructor)) static void read_environment(void) {
     pattern = getenv("FAULT_PATH");
@@ -42,6 +45,7 @@ __attribute__((constructor)) static void read_environment(void) {
     lifted = getenv("FAULT_LIFTED");
     struck = getenv("FAULT_STRUCK");
     log_path = getenv("FAULT_LOG");
+    trace_path = getenv("FAULT_TRACE");
     and_on = getenv("FAULT_AND_ON") != NULL;
     const char *number = getenv("FAULT_AT"), *kind = getenv("FAULT_ERROR");
     at = number ? atol(number) : 0;
@@ -111,55 +115,114 @@ static int fate_of_path(const char *call, int folder, const char *path) {
     return fate(call, joined);
 }
 
+static int path_of(int file, char path[PATH_MAX]) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, PATH_MAX - 1);
+    path[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
+static int joined(int folder, const char *path, char found[PATH_MAX]) {
+    if (path[0] == '/') return snprintf(found, PATH_MAX, "%s", path) > 0;
+    char base[PATH_MAX];
+    if (folder == AT_FDCWD) base[syscall(SYS_getcwd, base, sizeof base) > 0 ? strlen(base) : 0] = 0;
+    else if (!path_of(folder, base)) return 0;
+    return snprintf(found, PATH_MAX, "%.2000s/%.2000s", base, path) > 0;
+}
+
+/* A change and its line in the trace stay together, whatever other threads do. */
+static void enter(void) {
+    if (trace_path) while (atomic_flag_test_and_set(&tracing)) {}
+}
+
+static void leave(void) {
+    if (trace_path) atomic_flag_clear(&tracing);
+}
+
+static void add(long file, const char *text) { syscall(SYS_write, file, text, strlen(text)); }
+
+static void trace(const char *call, const char *path, const char *more, const unsigned char *bytes, size_t size) {
+    if (!trace_path || !pattern || fnmatch(pattern, path, 0) != 0) return;
+    long file = syscall(SYS_openat, AT_FDCWD, trace_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) return;
+    add(file, call), add(file, "\t"), add(file, path), add(file, "\t"), add(file, more), add(file, "\t");
+    for (size_t at = 0; at < size;) {
+        char hex[4096];
+        size_t filled = 0;
+        for (; at < size && filled + 2 < sizeof hex; at++, filled += 2) snprintf(hex + filled, 3, "%02x", bytes[at]);
+        syscall(SYS_write, file, hex, filled);
+    }
+    add(file, "\n");
+    syscall(SYS_close, file);
+}
+
+static void trace_file(const char *call, int file, const char *more, const void *bytes, long size) {
+    char path[PATH_MAX];
+    if (trace_path && file > 2 && size >= 0 && path_of(file, path)) trace(call, path, more, bytes, bytes ? (size_t)size : 0);
+}
+
+static void trace_path_of(const char *call, int folder, const char *path, const char *more, long done) {
+    char found[PATH_MAX];
+    if (trace_path && done >= 0 && joined(folder, path, found)) trace(call, found, more, NULL, 0);
+}
+
 static long fail(void) {
     errno = (int)error;
     return -1;
 }
 
-#define DO(fate_, ...)                         \
+#define DO(fate_, trace_, ...)                 \
     do {                                       \
-        int saved_ = errno, fate__ = (fate_);  \
-        if (fate__ == FAIL) return fail();     \
-        if (fate__ == SHORT) return fail();    \
-        errno = saved_;                        \
+        int fate__ = (fate_);                  \
+        if (fate__ == FAIL || fate__ == SHORT) return fail(); \
+        enter();                               \
         long done_ = syscall(__VA_ARGS__);     \
+        int saved_ = errno;                    \
+        trace_;                                \
+        leave();                               \
+        errno = saved_;                        \
         if (fate__ == KILLED) end();           \
         return done_;                          \
     } while (0)
 
-#define WRITE(fate_, size, cut, ...)           \
+/* A short one writes half of what it is given. */
+#define WRITE(fate_, size, trace_, ...)        \
     do {                                       \
-        int saved_ = errno, fate__ = (fate_);  \
-        if (fate__ == FAIL) return fail();     \
-        if (fate__ == SHORT) size = cut;       \
-        errno = saved_;                        \
-        long done_ = syscall(__VA_ARGS__);     \
-        if (fate__ == KILLED) end();           \
-        return done_;                          \
+        int short_ = (fate_);                  \
+        if (short_ == FAIL) return fail();     \
+        if (short_ == SHORT) size /= 2;        \
+        DO(short_ == KILLED ? KILLED : NONE, trace_, __VA_ARGS__); \
     } while (0)
 
 ssize_t write(int file, const void *bytes, size_t size) {
-    WRITE(fate_of_file("write", file), size, size / 2, SYS_write, file, bytes, size);
+    WRITE(fate_of_file("write", file), size, trace_file("write", file, "", bytes, done_), SYS_write, file, bytes, size);
 }
 
+/* Nothing that is traced writes so. */
 ssize_t writev(int file, const struct iovec *parts, int count) {
-    WRITE(fate_of_file("write", file), count, count / 2, SYS_writev, file, parts, count);
+    WRITE(fate_of_file("write", file), count, trace_file("writev", file, "", NULL, 0), SYS_writev, file, parts, count);
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t size, off64_t offset) {
-    WRITE(fate_of_file("pwrite", file), size, size / 2, SYS_pwrite64, file, bytes, size, offset);
+    char place[32];
+    snprintf(place, sizeof place, "%lld", (long long)offset);
+    WRITE(fate_of_file("pwrite", file), size, trace_file("pwrite", file, place, bytes, done_), SYS_pwrite64, file, bytes, size, offset);
 }
 
-ssize_t pwrite(int file, const void *bytes, size_t size, off_t offset) {
-    return pwrite64(file, bytes, size, offset);
-}
+ssize_t pwrite(int file, const void *bytes, size_t size, off_t offset) { return pwrite64(file, bytes, size, offset); }
 
-int fsync(int file) { DO(fate_of_file("fsync", file), SYS_fsync, file); }
-int fdatasync(int file) { DO(fate_of_file("fsync", file), SYS_fdatasync, file); }
+int fsync(int file) { DO(fate_of_file("fsync", file), trace_file("fsync", file, "", NULL, done_), SYS_fsync, file); }
+int fdatasync(int file) { DO(fate_of_file("fsync", file), trace_file("fsync", file, "", NULL, done_), SYS_fdatasync, file); }
 
 static const char *kind_of_open(int flags) {
     if (flags & O_CREAT) return "create";
     return (flags & O_ACCMODE) == O_RDONLY ? "open" : "openw";
+}
+
+static void trace_open(int folder, const char *path, int flags, long done) {
+    if ((flags & O_ACCMODE) == O_RDONLY || !(flags & (O_CREAT | O_TRUNC))) return;
+    trace_path_of("create", folder, path, flags & O_TRUNC ? "truncate" : "", done);
 }
 
 int openat64(int folder, const char *path, int flags, ...) {
@@ -167,7 +230,7 @@ int openat64(int folder, const char *path, int flags, ...) {
     va_start(rest, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
     va_end(rest);
-    DO(fate_of_path(kind_of_open(flags), folder, path), SYS_openat, folder, path, flags, mode);
+    DO(fate_of_path(kind_of_open(flags), folder, path), trace_open(folder, path, flags, done_), SYS_openat, folder, path, flags, mode);
 }
 
 #define OPEN(name, folder_)                                                      \
@@ -183,18 +246,35 @@ int openat(int folder, const char *path, int flags, ...) OPEN(openat, folder)
 int open(const char *path, int flags, ...) OPEN(open, AT_FDCWD)
 int open64(const char *path, int flags, ...) OPEN(open64, AT_FDCWD)
 
+static void trace_rename(int from_folder, const char *from, int to_folder, const char *to, long done) {
+    char target[PATH_MAX];
+    if (trace_path && joined(to_folder, to, target)) trace_path_of("rename", from_folder, from, target, done);
+}
+
 int renameat(int from_folder, const char *from, int to_folder, const char *to) {
-    DO(fate_of_path("rename", to_folder, to), SYS_renameat2, from_folder, from, to_folder, to, 0);
+    DO(fate_of_path("rename", to_folder, to), trace_rename(from_folder, from, to_folder, to, done_), SYS_renameat2, from_folder, from,
+       to_folder, to, 0);
 }
 
 int rename(const char *from, const char *to) { return renameat(AT_FDCWD, from, AT_FDCWD, to); }
 
-int unlinkat(int folder, const char *path, int flags) { DO(fate_of_path("unlink", folder, path), SYS_unlinkat, folder, path, flags); }
+int unlinkat(int folder, const char *path, int flags) {
+    DO(fate_of_path("unlink", folder, path), trace_path_of("unlink", folder, path, "", done_), SYS_unlinkat, folder, path, flags);
+}
+
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 
-int ftruncate64(int file, off64_t length) { DO(fate_of_file("truncate", file), SYS_ftruncate, file, length); }
+int ftruncate64(int file, off64_t length) {
+    char size[32];
+    snprintf(size, sizeof size, "%lld", (long long)length);
+    DO(fate_of_file("truncate", file), trace_file("truncate", file, size, NULL, done_), SYS_ftruncate, file, length);
+}
+
 int ftruncate(int file, off_t length) { return ftruncate64(file, length); }
 
-int mkdirat(int folder, const char *path, mode_t mode) { DO(fate_of_path("mkdir", folder, path), SYS_mkdirat, folder, path, mode); }
+int mkdirat(int folder, const char *path, mode_t mode) {
+    DO(fate_of_path("mkdir", folder, path), trace_path_of("mkdir", folder, path, "", done_), SYS_mkdirat, folder, path, mode);
+}
+
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }

@@ -1,76 +1,96 @@
-"""Programs that fork, however they do it: a stream for each process, whole and without a hole, and nothing of the parent's is kept."""
+"""A hundred forks of a process whose threads record meanwhile: each child has a stream of its own, whole and in order."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections import Counter
+import signal
+import threading
+import time
+from collections import defaultdict
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 import journal
-from servers import HERE, environment
-from streams import assert_streams
-from testproject.forking import CHILDREN
-from trails import Trail
+from indelible import Recorded, _native
 
-COUNT = 250
+FORKS = 100
+EVENTS = 1_000
+THREADS = 4
+PATIENCE_S = 120
+SERVICE = "forks"
 
-
-def run(program: str, count: int, trail: Trail, tmp_path: Path, **variables: str) -> None:
-    """Runs a program of ``testproject.forking`` to its end."""
-    (tmp_path / "empty.sqlite3").touch()
-    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-m", "testproject.forking", program, str(count)]
-    env = environment(trail.data_dir, DJANGO_SETTINGS_MODULE="testproject.settings", **variables)
-    done = subprocess.run(command, env=env, cwd=HERE, check=False, timeout=120, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+REDACTOR = _native.Redactor()
+CONTEXT = _native.Context(REDACTOR, actor={"type": "system", "id": "test"})
+MODEL = _native.Model(REDACTOR, type="a.Row", noun="row", fields=["n"], masked=[False], sensitive=False)
 
 
-def counts(trail: Trail) -> Counter[int]:
-    """How many papers each process noted."""
-    frames = [frame for frame in journal.frames(trail.data_dir, "tests") if frame.kind == journal.EVENT]
-    assert len({frame.items[0].event for frame in frames}) == len(frames), "an identifier was given twice"
-    return Counter(frame.items[0].body["source"]["process"] for frame in frames)
+def record(recorder: _native.Recorder, who: int, number: int) -> Recorded:
+    return recorder.record(MODEL.created(CONTEXT, who, None, [number]))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_each_process_of_multiprocessing_has_a_stream_of_its_own(trail: Trail, tmp_path: Path, method: str) -> None:
-    run(method, COUNT, trail, tmp_path)
-    assert sorted(counts(trail).values()) == [COUNT] * (CHILDREN + 1)
-    owners = assert_streams(trail.data_dir, closed=False)
-    assert [len(streams) for streams in owners.values()] == [1] * (CHILDREN + 1)
-    assert len(trail.events("action")) == (CHILDREN + 1) * COUNT
+def start(recorder: _native.Recorder, who: int, gate: int) -> int:
+    """Forks a child that waits until all are there, then records, and says by its exit code whether all was recorded."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.read(gate, 1)
+            answers = [record(recorder, who, number) for number in range(EVENTS)]
+            status = 0 if [answer.position[1] for answer in answers] == list(range(1, EVENTS + 1)) else 2
+        finally:
+            os._exit(status)
+    return child
 
 
-def test_a_pool_of_multiprocessing_loses_nothing(trail: Trail, tmp_path: Path) -> None:
-    run("pool", COUNT, trail, tmp_path)
-    assert sum(counts(trail).values()) == (CHILDREN + 1) * COUNT
-    assert_streams(trail.data_dir, closed=False)
+def wait(children: list[int]) -> list[int]:
+    """Exit codes of all children; one that hangs is killed, which is no exit code."""
+    deadline = time.monotonic() + PATIENCE_S
+    statuses: dict[int, int] = {}
+    while len(statuses) < len(children):
+        for child in set(children) - set(statuses):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                statuses[child] = os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    return [statuses[child] for child in children]
 
 
-@pytest.mark.parametrize("durability", ["buffered", "synced"])
-def test_a_fork_while_other_threads_write_leaves_no_hole_and_mixes_nothing(trail: Trail, tmp_path: Path, durability: str) -> None:
-    run("threads", COUNT // 10, trail, tmp_path, INDELIBLE_DURABILITY=durability)
-    parent, *children = counts(trail).most_common()
-    assert parent[1] > 0
-    assert sum(count == COUNT // 10 for _, count in [parent, *children]) >= 2 * CHILDREN - 1
-    owners = assert_streams(trail.data_dir, closed=False)
-    assert [len(streams) for streams in owners.values()] == [1] * (2 * CHILDREN + 1)
+def test_a_hundred_forks_have_streams_of_their_own_without_a_gap_and_nothing_of_another(tmp_path: Path) -> None:
+    recorder = _native.Recorder(REDACTOR, data_dir=tmp_path, service=SERVICE)
+    ended = threading.Event()
 
+    def keep_recording() -> None:
+        number = 0
+        while not ended.is_set():
+            record(recorder, FORKS, number)
+            number += 1
+            ended.wait(0.001)
 
-@pytest.mark.parametrize("durability", ["buffered", "synced"])
-def test_a_fork_while_another_thread_opens_a_journal_keeps_no_lock_of_it(trail: Trail, tmp_path: Path, durability: str) -> None:
-    run("opening", int(os.environ.get("INDELIBLE_FORKS", "60")), trail, tmp_path, INDELIBLE_DURABILITY=durability)
-    assert_streams(trail.data_dir, closed=False)
+    threads = [threading.Thread(target=keep_recording) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    gate, opening = os.pipe()
+    children = [start(recorder, who, gate) for who in range(FORKS)]
+    os.write(opening, b"x" * FORKS)
+    statuses = wait(children)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    recorder.close()
+    assert statuses == [0] * FORKS
 
-
-def test_an_interpreter_that_ends_while_threads_record_does_not_hang_and_keeps_what_it_said(trail: Trail, tmp_path: Path) -> None:
-    run("end", COUNT, trail, tmp_path)
-    (count,) = counts(trail).values()
-    assert count >= COUNT
-    assert_streams(trail.data_dir, closed=False)
-    noted: list[dict[str, Any]] = trail.events("action")
-    assert len(noted) == count
+    streams = defaultdict(list)
+    for frame in journal.frames(tmp_path, SERVICE):
+        if frame.kind == journal.EVENT:
+            streams[frame.stream].append((frame.sequence, frame.items[0].body))
+    assert len(streams) == FORKS + 1, "a stream for each child, and the parent's"
+    owners = []
+    for frames in streams.values():
+        bodies = [body for _, body in frames if body]
+        (owner,) = {int(body["resource"]["id"]) for body in bodies}
+        owners.append(owner)
+        assert [sequence for sequence, _ in frames] == list(range(1, len(frames) + 1)), f"stream of {owner} has a gap"
+        if owner < FORKS:
+            assert [change["new"] for body in bodies for change in body["changes"]] == list(range(EVENTS)), f"{owner} is not in order"
+    assert sorted(owners) == list(range(FORKS + 1))

@@ -141,11 +141,24 @@ impl DataDir {
     }
 }
 
-/// Creates a folder and its parents for this user alone, unless it is there.
+/// Creates a folder and its parent for this user alone, unless it is there. The names of new ones have reached the disk on return.
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    let is_new = !path.is_dir();
     failpoint!("folder.before_create");
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
     failpoint!("folder.after_create");
+    if is_new { sync_names(path) } else { Ok(()) }
+}
+
+/// Waits until the names of a folder and of the one that it lies in have reached the disk. What this user may not open, it has not made.
+fn sync_names(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).take(2) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match sync_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result?,
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indelible::{Config, Event, Json, Kind as EventKind, Recorder};
 
-use super::{Fault, Kind, Signs, arm};
+use super::{Fault, Kind, Signs, arm, arm_trace};
 use crate::seed::{PATIENCE, Seed};
 
 /// More than a file holds, so that one is begun and one is sealed.
@@ -67,6 +67,14 @@ impl World {
     pub(crate) fn calls(&self, kind: Kind) -> Vec<(String, String)> {
         assert!(self.start(Some(kind), None).wait().unwrap().success());
         self.signs.calls()
+    }
+
+    /// Lets an agent do everything and answers the trace of what it did to its files.
+    pub(crate) fn trace(&self) -> String {
+        let mut command = self.seed.command(&ARGUMENTS);
+        arm_trace(&mut command, self.seed.path(), &self.signs);
+        assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        fs::read_to_string(self.signs.log()).unwrap()
     }
 
     /// Runs an agent into a fault, lifts it once it was met, and starts the agent again until one ends well, as its supervisor would.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod agent;
+pub(crate) mod disk;
 pub(crate) mod worker;
 
 use std::collections::BTreeSet;
@@ -94,6 +95,12 @@ pub(crate) fn arm(command: &mut Command, under: &Path, kind: Kind, fault: Option
             }
         }
     }
+}
+
+/// Lets a process leave a trace of every change it makes below a folder.
+pub(crate) fn arm_trace(command: &mut Command, root: &Path, signs: &Signs) {
+    let root = root.canonicalize().unwrap();
+    command.env("LD_PRELOAD", library()).env("FAULT_PATH", format!("{}*", root.display())).env("FAULT_TRACE", signs.log());
 }
 
 /// The place of a call without what differs from run to run, so that calls of one place in the source are told from others.

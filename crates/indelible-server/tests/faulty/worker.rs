@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use indelible::{Config, Durability, Event, Json, Kind as EventKind, Limits, OnFailure, Recorded, Recorder};
 use rusqlite::Connection;
 
-use super::{Fault as Ordered, HEALS_WITHIN, Kind, Signs, arm};
+use super::{Fault as Ordered, HEALS_WITHIN, Kind, Signs, arm, arm_trace};
 use crate::seed::Seed;
 
 /// Names the data directory for [`run`].
@@ -21,6 +22,8 @@ const WORKER: &str = "INDELIBLE_TEST_WORKER";
 const POLICY: &str = "INDELIBLE_TEST_POLICY";
 /// The first number of its operations, so that no two workers use the same.
 const FIRST: &str = "INDELIBLE_TEST_FIRST";
+/// Names a file that a traced worker writes its facts to, so that they have their place among its changes.
+const SAID: &str = "INDELIBLE_TEST_SAID";
 const DURABILITY: &str = "INDELIBLE_TEST_DURABILITY";
 /// Each is a transaction of two changes, an event, or one that is told once.
 const OPERATIONS: i64 = 12;
@@ -127,6 +130,10 @@ fn open<'a>(opened: &'a mut Option<Recorder>, config: &Config) -> Option<&'a Rec
 /// Says what became of these numbers, and answers whether they were recorded.
 fn tell(numbers: &[i64], fact: &str) -> bool {
     numbers.iter().for_each(|number| println!("FACT {number} {fact}"));
+    if let Some(said) = env::var_os(SAID) {
+        let facts: String = numbers.iter().map(|number| format!("{number} {fact}\n")).collect();
+        OpenOptions::new().append(true).create(true).open(said).unwrap().write_all(facts.as_bytes()).unwrap();
+    }
     ["recorded", "held"].contains(&fact)
 }
 
@@ -226,22 +233,37 @@ impl World {
         self.seed.dir().journal()
     }
 
-    /// Runs a worker to its end, which may be a violent one.
-    pub(crate) fn work(&self, failpoint: Option<&str>, kind: Option<Kind>, fault: Option<&Ordered>) -> (Output, Said) {
+    fn command(&self) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["worker", "--exact", "--ignored", "--nocapture"]).env(WORKER, self.seed.path());
         command.env(POLICY, self.manner.policy).env(DURABILITY, self.manner.durability);
         self.workers.set(self.workers.get() + 1);
-        command.env(FIRST, (self.workers.get() * 100).to_string());
+        command.env(FIRST, (self.workers.get() * 100).to_string()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a worker to its end, which may be a violent one.
+    pub(crate) fn work(&self, failpoint: Option<&str>, kind: Option<Kind>, fault: Option<&Ordered>) -> (Output, Said) {
+        let mut command = self.command();
         if let Some(failpoint) = failpoint {
             command.env("INDELIBLE_FAILPOINT", failpoint);
         }
         if let Some(kind) = kind {
             arm(&mut command, &self.journal(), kind, fault, &self.signs);
         }
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        let output = command.output().unwrap();
         let said = Said::read(&String::from_utf8_lossy(&output.stdout));
         (output, said)
+    }
+
+    /// Runs a worker whose trace is then in the log.
+    pub(crate) fn trace(&self) -> Said {
+        let mut command = self.command();
+        arm_trace(&mut command, self.seed.path(), &self.signs);
+        command.env(SAID, self.seed.path().join("said"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        Said::read(&String::from_utf8_lossy(&output.stdout))
     }
 
     /// Ingests everything and checks it against the database and what the workers said.
