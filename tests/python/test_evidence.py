@@ -186,6 +186,19 @@ def test_a_write_that_fails_outside_of_a_transaction_fails_as_in_plain_django(ma
     assert len(marked.changes()) == 1
 
 
+def test_a_sensitive_write_that_the_database_refuses_is_kept_as_aborted_as_in_plain_django(trail: Trail, settings: Any) -> None:
+    for evidence in ("ack", "marker"):
+        with_evidence(settings, evidence)
+        secret = Secret.objects.create(text="plans")
+        with pytest.raises(IntegrityError):
+            Secret(pk=secret.pk, text="other plans").save(force_insert=True)
+        secret.delete()
+    told = [(event["action"], event["outcome"], fields(event)["text"]) for event in trail.changes()]
+    assert len(told) == 6
+    assert told[:3] == told[3:]
+    assert told[1] == ("secret.create", "aborted", (None, "other plans"))
+
+
 def test_each_database_has_markers_of_its_own(marked: Trail) -> None:
     with transaction.atomic(), transaction.atomic(using="other"):
         Row.objects.create(number=1)

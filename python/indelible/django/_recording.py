@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.transaction import atomic
@@ -94,12 +95,7 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
             hold(connection, write, result)
         return result
     if write.plan.proved and can_prove(connection, write.plan.evidence):
-        # What proves the commit must be committed with the statement.
-        with atomic(using=connection.alias, savepoint=False):
-            result = django(compiler, argument)
-            if write.touched(result):
-                hold(connection, write, result)
-        return result
+        return _perform_proved(connection, write, lambda: django(compiler, argument))
     alone = _Autocommit(connection, write)
     wrappers, wrapper = connection.execute_wrappers, alone.send
     wrappers.append(wrapper)
@@ -132,10 +128,7 @@ def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callab
             hold(connection, write, result)
         return
     if ends and write.plan.proved and can_prove(connection, write.plan.evidence):
-        with atomic(using=connection.alias, savepoint=False):
-            result = execute()
-            if write.touched(result):
-                hold(connection, write, result)
+        _perform_proved(connection, write, execute)
         return
     alone = _Autocommit(connection, write)
     alone.announce(PENDING)
@@ -146,6 +139,38 @@ def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callab
         alone.failed(error)
         raise
     alone.succeeded(result)
+
+
+def _perform_proved(connection: BaseDatabaseWrapper, write: Write, execute: Callable[[], Any]) -> Any:
+    """Sends a statement in a transaction of its own: what proves the commit must be committed with it."""
+    failed = False
+    try:
+        with atomic(using=connection.alias, savepoint=False):
+            try:
+                result = execute()
+            except DatabaseError:
+                failed = True
+                raise
+            if write.touched(result):
+                hold(connection, write, result)
+            return result
+    except DatabaseError:
+        if failed:
+            with Guard(write.name()):
+                _abort(connection, write)
+        raise
+
+
+def _abort(connection: BaseDatabaseWrapper, write: Write) -> None:
+    """Records a statement that the database refused, as far as ``KEEP_ROLLED_BACK`` asks for it."""
+    runtime = _runtime.runtime()
+    recorder, context = runtime.recorder(), _context.current_facts().context(runtime)
+    if recorder is not None and context is not None:
+        if write.plan.runtime is not runtime:
+            write.plan.prepare(runtime)
+        transaction = recorder.transaction(connection.alias)
+        transaction.hold_all(_events(write, recorder, context, PENDING))
+        transaction.rollback()
 
 
 def record(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:

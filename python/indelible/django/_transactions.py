@@ -186,24 +186,20 @@ class Tracker:
         return result
 
     def _prepare(self) -> None:
-        held = self.held
+        held, proof = self.held, self.proof
         if held is not None:
             try:
-                self._announce(held)
+                intent = held.prepare() if proof is None else proof.announce(held)
+                if intent is not None:
+                    self._undecided.append(intent)
             except IndelibleError as refused:
                 raise RecordingRefused(str(refused)) from refused
             except Exception as fault:
                 _runtime.runtime().lose()
                 _runtime.runtime().fault("before COMMIT", fault)
             self.held = None
-        if self.proof is not None:
-            self._prove(self.proof)
-
-    def _announce(self, held: _native.Transaction) -> None:
-        proof = self.proof
-        intent = held.prepare() if proof is None else proof.announce(held)
-        if intent is not None:
-            self._undecided.append(intent)
+        if proof is not None:
+            self._prove(proof)
 
     def _prove(self, proof: Proof) -> None:
         """Writes what proves the COMMIT, as the last statement before it. What cannot be proved is told by this process alone."""
