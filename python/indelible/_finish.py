@@ -158,7 +158,7 @@ class FinishingTransaction(_Delegate):
 class FinishingIntent(_Delegate):
     """An intent before which the steps are taken. Of the announced events only those that were ``kept`` have an answer."""
 
-    DELEGATED = frozenset({"evidence", "id", "position", "rolled_back", "unknown"})
+    DELEGATED = frozenset({"evidence", "id", "on_failure", "position", "rolled_back", "unknown"})
 
     def __init__(self, native: Any, kept: Sequence[bool], steps: Steps) -> None:
         super().__init__(native, steps)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from indelible import _context, _runtime
 from indelible._context import Facts
+from indelible._errors import Refused
 
 if TYPE_CHECKING:
     from indelible._types import Outcome
@@ -187,8 +188,7 @@ def _record(kind: Any, action: str, outcome: Outcome, facts: Facts, **parts: Any
 
 
 def _note(where: str, fault: Exception) -> None:
-    native = _runtime.runtime().native()
-    if native is not None and isinstance(fault, native.Refused):
+    if isinstance(fault, Refused):
         # The journal has counted it. What was logged has happened; there is nothing to refuse.
         return
     _runtime.runtime().missed(where, fault)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, final
 
-from indelible._errors import IndelibleError
+from indelible._errors import Refused as Refused
 from indelible._recorded import Recorded
 from indelible._types import ActorParts, ChangeParts, Kind, Outcome, RequestParts, ResourceParts, Verb
 
@@ -36,9 +36,6 @@ __all__ = [
 ]
 
 __version__: str
-
-class Refused(IndelibleError):
-    """The journal did not take an event that ``ON_FAILURE="required"`` demands; nothing was journaled."""
 
 @final
 class Redactor:
@@ -346,6 +343,10 @@ class Intent:
         was rolled back. Where the marker cannot be written, roll back, or go on with :meth:`without_marker`.
         """
 
+    @property
+    def on_failure(self) -> Literal["required", "standard", "best_effort"]:
+        """The strictest mode among its events."""
+
     def without_marker(self, alias: str) -> Intent | None:
         """The same events under another intent with ``evidence == "ack"``, which is to be answered in place of this one.
 
@@ -384,7 +385,7 @@ class Transaction:
     def prepare(self) -> Intent | None:
         """Journals what is held, just before COMMIT; ``None`` when nothing is held. Afterwards nothing is held.
 
-        Raises :class:`Refused` only with ``on_failure="required"``.
+        Raises :class:`Refused` only where one of the events is ``required``.
         """
 
     def require(self, evidence: Literal["ack", "marker", "outbox"]) -> None:
@@ -419,6 +420,10 @@ class Recorder:
 
     With ``capture`` events go there and no file is made. ``on_loss`` is called with the cause (or ``None``) in the thread that could not record, for each call that lost something.
 
+    ``on_failure`` is ``"required"``, ``"standard"`` (default) or ``"best_effort"`` for all events, or a dict with a mode for kinds of events
+    (``"change"``), types of resources (``"clinic.Patient"``, which count before the kind) and ``"default"``. The events of one transaction
+    share the strictest mode among them.
+
     Raises :class:`IndelibleError` when the journal cannot be opened; the message names the path and the cause.
     """
 
@@ -432,7 +437,7 @@ class Recorder:
         version: str = "",
         process_kind: str = "web",
         durability: Literal["buffered", "synced"] = "buffered",
-        on_failure: Literal["required", "standard", "best_effort"] = "standard",
+        on_failure: str | Mapping[str, str] | None = None,
         keep_rolled_back: Literal["sensitive", "all", "none"] = "sensitive",
         limits: Mapping[str, int] | None = None,
         on_loss: Callable[[str | None], object] | None = None,
@@ -498,14 +503,14 @@ class Recorder:
         """
 
     def record(self, event: Event) -> Recorded:
-        """Journals at once. Raises :class:`Refused` only with ``on_failure="required"``."""
+        """Journals at once. Raises :class:`Refused` only where the event is ``required``."""
 
     def record_once(self, event: Event, happened_at_ms: int, digest: bytes) -> Recorded | None:
         """As :meth:`record`, under an identifier made of the two (``digest``: 10 bytes); ``None`` when this host has told it already."""
 
     def transaction(self, alias: str) -> Transaction: ...
     def intent(self, alias: str, events: Sequence[Event], evidence: Literal["ack", "marker", "outbox"] = "ack") -> Intent:
-        """Journals an autocommit write before its statement. Raises :class:`Refused` only with ``on_failure="required"``.
+        """Journals an autocommit write before its statement. Raises :class:`Refused` only where one of the events is ``required``.
 
         ``evidence`` other than ``ack`` is for a write that the caller puts into a transaction of its own.
         """

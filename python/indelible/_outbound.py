@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from indelible import _context, _record, _runtime
+from indelible._errors import Refused
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -85,11 +86,12 @@ class Call:
             if native is None or recorder is None or context is None:
                 if runtime.settings.enabled:
                     runtime.lose()
+                runtime.refuse(str(self._resource.get("type")), "outbound")
                 return
             self._recorder, self._context = recorder, context
             self._intent = recorder.intent("", [self._event("success", None)])
         except Exception as fault:
-            if native is not None and isinstance(fault, native.Refused):
+            if isinstance(fault, Refused):
                 raise
             runtime.lose()
             runtime.fault(f"announcing {self._action}", fault)

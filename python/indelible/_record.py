@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from indelible import _context, _runtime
+from indelible._errors import Refused
 from indelible._recorded import Recorded
 
 if TYPE_CHECKING:
@@ -68,13 +69,9 @@ def record(
         >>> indelible.record("invoice.approve", resource=invoice, reason="ticket 42", meta={"amount": amount})
     """
     runtime = _runtime.runtime()
-    native = runtime.native()
-    if native is None:
-        runtime.lose()
-        return LOST
     try:
         return _record(runtime, action, resource, reason, meta, outcome, kind, error, held, changes)
-    except native.Refused:
+    except Refused:
         raise
     except Exception as fault:
         runtime.lose()
@@ -98,6 +95,7 @@ def _record(
     context = _context.current_context()
     if recorder is None or context is None:
         runtime.lose()
+        runtime.refuse(_type_of(resource), kind)
         return LOST
     try:
         event = recorder.event(
@@ -197,14 +195,29 @@ def resource_of(resource: Any) -> Mapping[str, Any] | None:
     if isinstance(resource, str):
         kind, _, key = resource.partition("/")
         return {"type": kind, "id": key or None}
+    named = {"type": _type_of(resource), "label": str(resource)}
+    return {**named, "id": getattr(resource, "pk", None)} if _options_of(resource) is not None else named
+
+
+def _type_of(resource: Any) -> str:
+    """The type alone, for which nothing of the site's own is run."""
+    if resource is None:
+        return ""
+    if isinstance(resource, Mapping):
+        return str(resource.get("type"))
+    if isinstance(resource, str):
+        return resource.partition("/")[0]
+    options = _options_of(resource)
+    if options is None:
+        return f"{type(resource).__module__}.{type(resource).__qualname__}"
+    concrete = getattr(options, "concrete_model", None)
+    # A proxy is another name for the same rows.
+    return str(concrete._meta.label if concrete is not None else options.label)
+
+
+def _options_of(resource: Any) -> Any:
     options = getattr(resource, "_meta", None)
-    if options is not None and hasattr(options, "label"):
-        concrete = getattr(options, "concrete_model", None)
-        # A proxy is another name for the same rows.
-        label = concrete._meta.label if concrete is not None else options.label
-        return {"type": label, "id": getattr(resource, "pk", None), "label": str(resource)}
-    described = type(resource)
-    return {"type": f"{described.__module__}.{described.__qualname__}", "label": str(resource)}
+    return options if hasattr(options, "label") else None
 
 
 def error_parts(error: BaseException | tuple[str, str] | None) -> tuple[str, str] | None:

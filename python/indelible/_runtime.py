@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from indelible import _finish
-from indelible._errors import IndelibleError
+from indelible import _finish, _modes
+from indelible._errors import IndelibleError, Refused
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -59,7 +59,8 @@ class RuntimeSettings:
     actor_fields: Sequence[str] = ("id", "label")
     """What of a user is recorded."""
     durability: Literal["buffered", "synced"] = "buffered"
-    on_failure: Literal["required", "standard", "best_effort"] = "standard"
+    on_failure: _modes.OnFailure = _modes.DEFAULT
+    """What happens when an event cannot be recorded."""
     on_error: Literal["degrade", "raise"] = "degrade"
     keep_rolled_back: Literal["sensitive", "all", "none"] = "sensitive"
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -106,7 +107,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
         process_kind=_agent.process_kind(),
         enabled=_choice(environ, "INDELIBLE_ENABLED", {"true": True, "false": False}, default="true"),
         durability=_choice(environ, "INDELIBLE_DURABILITY", _same("buffered", "synced"), default="buffered"),
-        on_failure=_choice(environ, "INDELIBLE_ON_FAILURE", _same("required", "standard", "best_effort"), default="standard"),
+        on_failure=_on_failure(environ.get("INDELIBLE_ON_FAILURE") or _modes.DEFAULT),
         on_error=_choice(environ, "INDELIBLE_ON_ERROR", _same("degrade", "raise"), default="degrade"),
         keep_rolled_back=_choice(environ, "INDELIBLE_KEEP_ROLLED_BACK", _same("sensitive", "all", "none"), default="sensitive"),
         outbound_level=_outbound_level(environ.get("INDELIBLE_OUTBOUND")),
@@ -129,6 +130,7 @@ class Runtime:
         self._retry_at = 0.0
         self._problem: str | None = None
         self._unrecorded = 0
+        self._untold = 0
         self._logged_at: dict[str, float] = {}
         self._faults = 0
         self._telling = threading.local()
@@ -184,14 +186,35 @@ class Runtime:
             if self._recorder is None and self._clock() >= self._retry_at:
                 self._retry_at = self._clock() + RETRY_AFTER_S
                 opened = self._recorder = self._open()
+                if opened is not None and self._untold:
+                    opened.count_losses(self._untold)
+                    self._untold = 0
         if opened is not None and _capture is None:
             self._tell_opened()
         return self._recorder
 
     def lose(self, events: int = 1) -> None:
-        """Counts events that no recorder was there to take."""
+        """Counts events that a fault of ours cost, or that no recorder was there to take.
+
+        The journal is told, at once or when it is opened, and makes one event of the trail of them: ``audit.loss``.
+        """
         with self._lock:
             self._unrecorded += events
+            recorder = self._recorder
+            if recorder is None:
+                self._untold += events
+        if recorder is not None:
+            recorder.count_losses(events)
+
+    def refuse(self, *classes: str) -> None:
+        """Refuses what could not be recorded for want of a recorder, if an event of these classes (a model's label, a kind of events) is
+        ``required``. Where recording is off, nothing is.
+
+        Raises:
+            Refused: it must not be done unrecorded.
+        """
+        if self.settings.enabled and _modes.mode_of(self.settings.on_failure, *classes) == "required":
+            raise Refused(f"nothing can be recorded: {self._problem or 'the journal could not be opened a moment ago, try again'}")
 
     def fault(self, where: str, error: BaseException) -> None:
         """Takes note of a fault of ours that the application must not see: counts it, tells ``on_audit_error``, logs it at most once a minute
@@ -210,8 +233,7 @@ class Runtime:
 
     def missed(self, where: str, error: BaseException) -> None:
         """Takes note of a fault that cost an event. What the journal refused it has counted itself."""
-        native = self.native()
-        if native is None or not isinstance(error, native.Refused):
+        if not isinstance(error, Refused):
             self.lose()
         self.fault(where, error)
 
@@ -242,8 +264,10 @@ class Runtime:
             self._telling.busy = False
 
     def health(self) -> dict[str, Any]:
-        """What the recorder says about itself, with ``ok``, ``problem`` and ``unrecorded`` (events that found no recorder) and ``faults`` (of hooks, and
-        of functions of the site).
+        """What the recorder says about itself, with ``ok``, ``problem``, ``unrecorded`` (events that never came to the journal: a fault of ours cost
+        them, or there was no recorder) and ``faults`` (of hooks, and of functions of the site).
+
+        ``lost`` counts every event that the journal could not take or was told of as lost, and with it those of ``unrecorded``.
         """
         report: dict[str, Any] = {
             "ok": self._problem is None,
@@ -260,7 +284,14 @@ class Runtime:
         return report
 
     def close(self) -> None:
-        """Closes the journal in order. A later event opens a new one."""
+        """Closes the journal in order. A later event opens a new one. What was lost before one could be opened is told now, if that is possible."""
+        if self._untold and _capture is None:
+            self._retry_at = 0.0
+            try:
+                self.recorder()
+            except Exception as error:
+                # With on_error="raise"; who recorded has met it already.
+                logger.debug("indelible: losses could not be told: %s", error)
         with self._lock:
             recorder, self._recorder = self._recorder, None
             self._retry_at = 0.0
@@ -276,6 +307,8 @@ class Runtime:
         """Forgets what only a thread of the parent could have ended."""
         # Another thread of the parent may have held the lock at the moment of the fork; nobody in the child would release it.
         self._lock = threading.Lock()
+        # Its parent tells of these.
+        self._untold = 0
 
     def _open(self) -> _native.Recorder | None:
         native, redactor = self.native(), self.redactor()
@@ -291,7 +324,7 @@ class Runtime:
                 version=settings.version,
                 process_kind=settings.process_kind,
                 durability=settings.durability,
-                on_failure=settings.on_failure,
+                on_failure=settings.on_failure if isinstance(settings.on_failure, str) else dict(settings.on_failure),
                 keep_rolled_back=settings.keep_rolled_back,
                 limits=dict(settings.limits),
                 on_loss=_note_loss,
@@ -454,6 +487,15 @@ def _outbound_level(given: str | None) -> str:
     if level not in LEVELS:
         raise IndelibleError(f'INDELIBLE_OUTBOUND={given!r} is not {{"level": …}} with one of: {", ".join(LEVELS)}')
     return str(level)
+
+
+def _on_failure(given: str) -> _modes.OnFailure:
+    """The modes in ``INDELIBLE_ON_FAILURE``: a word, or a JSON object as in Django's settings."""
+    try:
+        return _modes.checked(json.loads(given) if given.lstrip().startswith("{") else given.lower())
+    except ValueError as error:
+        hint = getattr(error, "hint", None)
+        raise IndelibleError(f"INDELIBLE_ON_FAILURE={given!r}: {error}{f'. {hint}' if hint else ''}") from error
 
 
 def _same(*choices: str) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _read(
         response = handler(request, *args, **kwargs)
     finally:
         del view._indelible_declared
-    with Guard("reads of a DRF view"):
+    with Guard("reads of a DRF view", refuses=True):
         if request.method == "GET" and response.status_code == 200:
             if name is not None and action not in ("retrieve", "list"):
                 _record.record(name, _resource(model, declaration.instance), kind="read")
@@ -233,7 +233,7 @@ def install() -> None:
 @functools.lru_cache(maxsize=1024)
 def _is_silent(view: type, generation: int, reads: bool) -> bool:
     """Whether nothing that this view shows is recorded here; the settings are those of one ``generation`` of plans."""
-    with Guard("reads of a DRF view"):
+    with Guard("reads of a DRF view", refuses=True):
         if issubclass(view, AuditViewSetMixin):
             return True
         model = _denials.model_of_api(view)
@@ -250,7 +250,7 @@ def _hook(owner: type, name: str) -> None:
     def hook(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         response = django(self, request, *args, **kwargs)
         if response.status_code == 200 and not _is_silent(type(self), _models.generation(), bool(self.__dict__.get("reads"))):  # type: ignore[arg-type]
-            with Guard(f"reads in {name}"):
+            with Guard(f"reads in {name}", refuses=True):
                 model = _denials.model_of_api(type(self))
                 if model is not None and _reads.is_recorded(model, self):
                     with _context.context(meta={"source": "api", "view": type(self).__name__}):

@@ -94,6 +94,58 @@ def test_a_data_dir_that_cannot_be_used_is_tried_again_later(tmp_path, caplog):
     runtime.close()
 
 
+def losses(data_dir: Path, service: str) -> list[int | None]:
+    return [frame.lost for frame in journal.frames(data_dir, service) if frame.kind == journal.LOSS]
+
+
+def test_what_a_fault_of_ours_cost_becomes_an_event_of_the_trail(configured, tmp_path):
+    configured(tmp_path)
+    runtime = _runtime.runtime()
+    runtime.lose(2)
+    indelible.record("app.start")
+    runtime.lose()
+    runtime.missed("a hook", RuntimeError("ours"))
+    health = indelible.health()
+    assert (health["lost"], health["unrecorded"], health["ok"]) == (4, 4, False)
+    runtime.close()
+    assert losses(tmp_path, "runtime") == [2, 2], "before the first event, and before the end"
+
+
+def test_losses_are_told_when_a_journal_can_be_opened_and_at_the_latest_at_the_end(tmp_path):
+    clock = Clock()
+    blocker = tmp_path / "data"
+    blocker.write_text("in the way")
+    runtime = _runtime.Runtime(_runtime.RuntimeSettings(service="runtime", data_dir=blocker), clock=clock)
+    assert runtime.recorder() is None
+    runtime.lose(3)
+    runtime.close()
+    blocker.unlink()
+    runtime.close()
+    assert losses(blocker, "runtime") == [3], "nothing was recorded, and the trail is told"
+    runtime.close()
+    assert len(list((blocker / "journal" / "runtime").iterdir())) == 1, "once"
+
+
+def test_a_child_of_a_fork_does_not_tell_its_parents_losses_again(configured, tmp_path):
+    blocker = tmp_path / "data"
+    blocker.write_text("in the way")
+    runtime = configured(blocker)
+    assert runtime.recorder() is None
+    runtime.lose(3)
+    blocker.unlink()
+    child = os.fork()
+    if child == 0:
+        try:
+            runtime.lose(1)
+            runtime.close()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert losses(blocker, "runtime") == [1]
+    runtime.close()
+    assert sorted(map(str, losses(blocker, "runtime"))) == ["1", "3"]
+
+
 def test_tests_may_ask_for_the_exception(tmp_path):
     blocker = tmp_path / "data"
     blocker.write_text("in the way")

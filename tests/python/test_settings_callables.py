@@ -250,7 +250,8 @@ def test_no_way_into_the_journal_leads_past_the_steps(site: Any, trail: Trail) -
         (_native.Transaction, _finish.FinishingTransaction),
         (_native.Intent, _finish.FinishingIntent),
     ):
-        offered = {name for name in vars(native) if not name.startswith("_")}
+        # The hooks around a fork are called on the native recorder itself; they take no events.
+        offered = {name for name in vars(native) if not name.startswith("_") and "fork" not in name}
         assert offered == {name for name in vars(finishing) if name[0].islower()} | finishing.DELEGATED
 
 

@@ -4,13 +4,7 @@ use indelible::{Error, JournalHealth};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(indelible._errors, IndelibleError);
-
-pyo3::create_exception!(
-    indelible._native,
-    Refused,
-    IndelibleError,
-    "The journal did not take an event that ON_FAILURE=\"required\" demands; nothing was journaled."
-);
+pyo3::import_exception!(indelible._errors, Refused);
 
 /// A recorder could not be opened.
 pub(crate) fn not_opened(error: &Error) -> PyErr {

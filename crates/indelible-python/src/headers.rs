@@ -197,7 +197,10 @@ mod tests {
     #[test]
     fn no_masked_value_is_remembered() {
         let memo = HeaderMemo::new();
-        written(&memo, &[("Authorization", "Token 0123"), ("X-Text", "card 4111 1111 1111 1111"), ("X-Long", &"x".repeat(VALUE_BYTES_MAX + 1))]);
+        written(
+            &memo,
+            &[("Authorization", "Token 0123"), ("X-Text", "card 4111 1111 1111 1111"), ("X-Long", &"x".repeat(VALUE_BYTES_MAX + 1))],
+        );
         let memos = memo.0.lock().unwrap();
         assert!(memos.values.places.iter().all(Option::is_none));
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indelible::{
-    Action, Config, Durability, Event, Evidence, IntentId, KeepRolledBack, Kind, Limits, OnFailure, Outboxed, Outcome, Position, Redactor,
-    Request, Resolution, Timestamp,
+    Action, Config, Durability, Event, EventClass, Evidence, IntentId, KeepRolledBack, Kind, Limits, OnFailure, Outboxed, Outcome,
+    Position, Redactor, Request, Resolution, Timestamp,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -46,7 +46,6 @@ pub(crate) struct PyRecorder {
     redactor: Arc<Redactor>,
     headers: HeaderMemo,
     waits: bool,
-    required: bool,
     on_loss: LossListener,
 }
 
@@ -55,7 +54,7 @@ impl PyRecorder {
     #[new]
     #[pyo3(signature = (
         redactor, *, data_dir, service, environment="", version="", process_kind="web",
-        durability="buffered", on_failure="standard", keep_rolled_back="sensitive", limits=None, on_loss=None, capture=None
+        durability="buffered", on_failure=None, keep_rolled_back="sensitive", limits=None, on_loss=None, capture=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn new(
@@ -66,21 +65,20 @@ impl PyRecorder {
         version: &str,
         process_kind: &str,
         durability: &str,
-        on_failure: &str,
+        on_failure: Option<&Bound<'_, PyAny>>,
         keep_rolled_back: &str,
         limits: Option<&Bound<'_, PyDict>>,
         on_loss: Option<Py<PyAny>>,
         capture: Option<&Bound<'_, PyCapture>>,
     ) -> PyResult<Self> {
+        let (on_failure, on_failure_of) = on_failure.map(modes).transpose()?.unwrap_or_default();
         let config = Config {
             environment: environment.to_owned(),
             version: version.to_owned(),
             process_kind: process_kind.to_owned(),
             durability: choice(durability, &[("buffered", Durability::Buffered), ("synced", Durability::Synced)])?,
-            on_failure: choice(
-                on_failure,
-                &[("required", OnFailure::Required), ("standard", OnFailure::Standard), ("best_effort", OnFailure::BestEffort)],
-            )?,
+            on_failure,
+            on_failure_of,
             keep_rolled_back: choice(
                 keep_rolled_back,
                 &[("sensitive", KeepRolledBack::Sensitive), ("all", KeepRolledBack::All), ("none", KeepRolledBack::None)],
@@ -89,10 +87,11 @@ impl PyRecorder {
             capture: capture.map(|capture| capture.get().shared()),
             ..Config::new(data_dir, service)
         };
-        let required = config.on_failure == OnFailure::Required;
-        let waits = required || config.durability == Durability::Synced;
+        let modes = config.on_failure_of.iter().map(|&(_, mode)| mode).chain([config.on_failure]);
+        let waits = config.durability == Durability::Synced || modes.max() == Some(OnFailure::Required);
         let recorder = indelible::Recorder::open(config).map_err(|error| errors::not_opened(&error))?;
-        Ok(Self { recorder, redactor: redactor.get().shared(), headers: HeaderMemo::new(), waits, required, on_loss: LossListener(on_loss.map(Arc::new)) })
+        let (redactor, on_loss) = (redactor.get().shared(), LossListener(on_loss.map(Arc::new)));
+        Ok(Self { recorder, redactor, headers: HeaderMemo::new(), waits, on_loss })
     }
 
     #[pyo3(signature = (
@@ -207,8 +206,9 @@ impl PyRecorder {
 
     fn record<'py>(&self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
         let event = event.get().take()?;
+        let mode = self.recorder.on_failure(&event);
         let recorded = self.waiting(py, || self.recorder.record(event));
-        self.answer(py, recorded)
+        self.answer(py, recorded, mode)
     }
 
     fn record_once<'py>(
@@ -219,9 +219,10 @@ impl PyRecorder {
         digest: [u8; 10],
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let event = event.get().take()?;
+        let mode = self.recorder.on_failure(&event);
         // It may wait for another process, whatever the settings say.
         let recorded = py.detach(|| self.recorder.record_once(event, happened_at_ms, digest));
-        recorded.map(|recorded| self.answer(py, recorded)).transpose()
+        recorded.map(|recorded| self.answer(py, recorded, mode)).transpose()
     }
 
     fn transaction(&self, alias: &str) -> PyTransaction {
@@ -315,9 +316,9 @@ impl PyRecorder {
 
 impl PyRecorder {
     /// The answer in Python; a loss is told, or raised where that was asked for.
-    fn answer<'py>(&self, py: Python<'py>, recorded: indelible::Recorded) -> PyResult<Bound<'py, PyAny>> {
+    fn answer<'py>(&self, py: Python<'py>, recorded: indelible::Recorded, mode: OnFailure) -> PyResult<Bound<'py, PyAny>> {
         if recorded == indelible::Recorded::Lost {
-            if self.required {
+            if mode == OnFailure::Required {
                 return Err(errors::lost(&self.recorder.health()));
             }
             self.on_loss.tell(py, &self.recorder);
@@ -437,12 +438,13 @@ pub(crate) struct PyIntent {
     id: IntentId,
     evidence: Evidence,
     position: Option<Position>,
+    mode: OnFailure,
 }
 
 impl PyIntent {
     fn new(intent: indelible::Intent, redactor: &Arc<Redactor>) -> Self {
-        let (id, evidence, position) = (intent.id(), intent.evidence(), intent.position());
-        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position }
+        let (id, evidence, position, mode) = (intent.id(), intent.evidence(), intent.position(), intent.on_failure());
+        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position, mode }
     }
 
     fn take(&self) -> Option<indelible::Intent> {
@@ -504,6 +506,11 @@ impl PyIntent {
         self.position.map(named)
     }
 
+    #[getter]
+    fn on_failure(&self) -> &'static str {
+        MODES.iter().find(|&&(_, mode)| mode == self.mode).map_or("standard", |&(name, _)| name)
+    }
+
     fn without_marker(&self, py: Python<'_>, alias: &str) -> PyResult<Option<Self>> {
         let Some(intent) = self.take() else { return Ok(None) };
         let intent = py.detach(|| intent.without_marker(alias)).map_err(|refused| errors::refused(&refused))?;
@@ -518,6 +525,24 @@ fn final_events(events: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Event>>> {
         taken.push(if event.is_none() { None } else { Some(event.cast::<PyEvent>()?.get().take()?) });
     }
     Ok(taken)
+}
+
+const MODES: [(&str, OnFailure); 3] =
+    [("required", OnFailure::Required), ("standard", OnFailure::Standard), ("best_effort", OnFailure::BestEffort)];
+
+/// One mode for all events, or a dict: of kinds of events and types of resources, and `default` for the others.
+fn modes(given: &Bound<'_, PyAny>) -> PyResult<(OnFailure, Vec<(EventClass, OnFailure)>)> {
+    let Ok(given) = given.cast::<PyDict>() else { return Ok((choice(given.extract::<&str>()?, &MODES)?, Vec::new())) };
+    let (mut default, mut classes) = (OnFailure::default(), Vec::new());
+    for (class, mode) in given {
+        let (class, mode) = (class.extract::<String>()?, choice(mode.extract::<&str>()?, &MODES)?);
+        match Kind::from_name(&class) {
+            _ if class == "default" => default = mode,
+            Some(kind) => classes.push((EventClass::Kind(kind), mode)),
+            None => classes.push((EventClass::Type(class), mode)),
+        }
+    }
+    Ok((default, classes))
 }
 
 const EVIDENCE: [(&str, Evidence); 3] = [("ack", Evidence::Ack), ("marker", Evidence::Marker), ("outbox", Evidence::Outbox)];

@@ -39,7 +39,8 @@ impl Bodies<'_, '_> {
         let mut response_type = String::new();
         let mut is_encoded = false;
         if let Some(headers) = self.response_headers {
-            request.response_headers = Some(response_headers(HeaderWriter::new(redactor, memo), headers, &mut response_type, &mut is_encoded)?);
+            request.response_headers =
+                Some(response_headers(HeaderWriter::new(redactor, memo), headers, &mut response_type, &mut is_encoded)?);
         }
         if let Some(response) = self.response {
             let r#type = if is_encoded { "application/octet-stream" } else { &response_type };
@@ -76,12 +77,7 @@ fn request_headers(mut headers: HeaderWriter<'_>, environ: &Bound<'_, PyDict>) -
     Ok((headers.end(), declared))
 }
 
-fn response_headers(
-    mut headers: HeaderWriter<'_>,
-    pairs: &Bound<'_, PyAny>,
-    r#type: &mut String,
-    is_encoded: &mut bool,
-) -> PyResult<Json> {
+fn response_headers(mut headers: HeaderWriter<'_>, pairs: &Bound<'_, PyAny>, r#type: &mut String, is_encoded: &mut bool) -> PyResult<Json> {
     let mut header = |pair: &Bound<'_, PyAny>| {
         let (name, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
         with_text(&name, |name| {

@@ -154,6 +154,12 @@ impl Intent {
         self.evidence
     }
 
+    /// The strictest mode among its events: what may be done where they, or the proof of their commit, cannot be written.
+    #[must_use]
+    pub fn on_failure(&self) -> OnFailure {
+        self.mode
+    }
+
     /// The same events under another intent whose evidence is `ack`, for when the marker could not be written and the transaction is
     /// committed all the same. This intent is answered as rolled back, and nothing of it is kept as `aborted`.
     ///

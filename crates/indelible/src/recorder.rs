@@ -1,6 +1,7 @@
 //! The recorder: stamps, encodes and appends.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use indelible_core::{EncodedSource, Event, EventId, Evidence, Frame, Item, Source, Stamp, StreamId};
@@ -37,6 +38,8 @@ struct Shared {
     config: Config,
     modes: Modes,
     host: String,
+    /// Events that were lost while this process had no journal to count them in.
+    uncounted: AtomicU64,
     first: Process,
 }
 
@@ -99,7 +102,7 @@ impl Recorder {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let first = Process::start(&config, &host)?;
         let modes = Modes::new(config.on_failure, &config.on_failure_of);
-        Ok(Self { shared: Arc::new(Shared { config, modes, host, first }) })
+        Ok(Self { shared: Arc::new(Shared { config, modes, host, uncounted: AtomicU64::new(0), first }) })
     }
 
     /// Journals one event at once, whatever any transaction does.
@@ -178,7 +181,9 @@ impl Recorder {
     /// What happened to the journal of this process until now.
     #[must_use]
     pub fn health(&self) -> JournalHealth {
-        self.process().map(|process| process.journal.health()).unwrap_or_default()
+        let mut health = self.process().map(|process| process.journal.health()).unwrap_or_default();
+        health.lost += self.shared.uncounted.load(Ordering::Relaxed);
+        health
     }
 
     /// Says in the journal that this process ends in order, and gives the stream's lock back.
@@ -252,8 +257,12 @@ impl Recorder {
     /// Counts events that were lost before they came here. They become one event of the trail, `audit.loss`, as soon as anything can
     /// be journaled: nothing is written by this call.
     pub fn count_losses(&self, events: u64) {
-        if let Ok(process) = self.process() {
-            process.journal.count_losses(events);
+        match self.process() {
+            Ok(process) => process.journal.count_losses(events),
+            // A forked child that could not begin a journal of its own yet.
+            Err(_) => {
+                self.shared.uncounted.fetch_add(events, Ordering::Relaxed);
+            }
         }
     }
 
@@ -297,6 +306,7 @@ impl Recorder {
         }
         last.journal.abandon_after_fork();
         let started = Process::start(&self.shared.config, &self.shared.host)?;
+        started.journal.count_losses(self.shared.uncounted.swap(0, Ordering::Relaxed));
         // Two threads of a fresh child may both come here; the second one's journal has no stream yet and is dropped.
         let _ = last.child.set(Box::new(started));
         Ok(last.last())

@@ -31,7 +31,7 @@ def record_login(user: Any, *, auth: str | None = None, request: Any = None, met
         ...         record_login(self.user, auth="jwt", request=self.context["request"])
         ...         return tokens
     """
-    with Guard("record_login", event=True):
+    with Guard("record_login", event=True, refuses=True):
         request = _original(request)
         facts = _facts_of_user(request, user)
         if auth is not None:
@@ -41,7 +41,7 @@ def record_login(user: Any, *, auth: str | None = None, request: Any = None, met
 
 def record_logout(user: Any, *, request: Any = None, meta: Mapping[str, Any] | None = None) -> None:
     """Records that a user logged out by other means than Django's ``logout()``: a token was revoked."""
-    with Guard("record_logout", event=True):
+    with Guard("record_logout", event=True, refuses=True):
         request = _original(request)
         _record("auth.logout", "success", request, _facts_of_user(request, user), user=user, meta=meta)
 
@@ -76,7 +76,7 @@ def disconnect() -> None:
 
 def _logged_in(sender: Any, request: Any = None, user: Any = None, **_: Any) -> None:
     # Django sends the signal after it has given the session a new key, so the hash is the one of all later events.
-    with Guard("user_logged_in", event=True):
+    with Guard("user_logged_in", event=True, refuses=True):
         _record("auth.login", "success", request, _facts_of_user(request, user), user=user)
 
 
@@ -100,7 +100,7 @@ def _logged_out(sender: Any, request: Any = None, user: Any = None, **_: Any) ->
     if user is None:
         # Nobody was logged in.
         return
-    with Guard("user_logged_out", event=True):
+    with Guard("user_logged_out", event=True, refuses=True):
         facts = _facts_of_user(request, user)
         if (scope := _scope.current.get()) is not None:
             scope.departed = facts

@@ -57,7 +57,7 @@ class Proof:
             try:
                 self._write(connection, intent, payload)
             except DatabaseError:
-                if self._is_strict():
+                if self._is_strict(intent):
                     raise
                 unproved.append(intent)
             self.unmarked.pop(0)
@@ -70,7 +70,7 @@ class Proof:
         return unproved
 
     def _write(self, connection: BaseDatabaseWrapper, intent: _native.Intent, payload: bytes | None) -> None:
-        guarded = not self._is_strict()
+        guarded = not self._is_strict(intent)
         if payload is not None:
             _marks.put_in_outbox(connection, uuid.UUID(intent.id), payload, guarded=guarded)
         elif intent.position is not None:
@@ -79,8 +79,8 @@ class Proof:
             _resolving.start()
             _marks.mark(connection, uuid.UUID(intent.id), uuid.UUID(stream), sequence, guarded=guarded)
 
-    def _is_strict(self) -> bool:
-        return self.firm and _runtime.runtime().settings.on_failure != "best_effort"
+    def _is_strict(self, intent: _native.Intent) -> bool:
+        return self.firm and intent.on_failure != "best_effort"
 
 
 def can_prove(connection: BaseDatabaseWrapper, evidence: Evidence) -> bool:

@@ -85,7 +85,7 @@ def _hook(owner: type, name: str, seen: Callable[[Any, Any, Any], None]) -> None
     def hook(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         response = django(self, request, *args, **kwargs)
         if request.method == "GET" and response.status_code == 200:
-            with Guard(f"reads in {name}"):
+            with Guard(f"reads in {name}", refuses=True):
                 seen(self, request, response)
         return response
 

@@ -11,6 +11,7 @@ from django.db.models import Model
 from django.db.transaction import atomic
 
 from indelible import _context, _runtime
+from indelible._errors import Refused
 from indelible.django import _formatting, _intent
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._models import Plan
@@ -191,7 +192,7 @@ def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
         tracker = tracker_of(connection)
         degraded = False
         if recorder is None or context is None:
-            _lose(runtime)
+            _lose(runtime, write)
         else:
             transaction = tracker.transaction(recorder)
             if write.plan.proved:
@@ -210,6 +211,8 @@ def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
                 transaction.hold_all(_degraded(runtime, recorder, context, write, fault))
                 degraded = True
         _keep(runtime, write, None if degraded else result, tracker.scope())
+    except Refused as refused:
+        raise RecordingRefused(str(refused)) from refused
     except Exception as fault:
         runtime.lose()
         runtime.fault(write.name(), fault)
@@ -250,7 +253,7 @@ class _Autocommit:
         try:
             recorder, context = runtime.recorder(), _context.current_facts().context(runtime)
             if recorder is None or context is None:
-                _lose(runtime)
+                _lose(runtime, write)
                 return
             try:
                 if write.plan.runtime is not runtime:
@@ -262,7 +265,7 @@ class _Autocommit:
                 self.context, self.count = context, len(events)
                 self.intent = recorder.intent(self.connection.alias, events)
         except Exception as fault:
-            if _is_refusal(runtime, fault):
+            if isinstance(fault, Refused):
                 raise RecordingRefused(str(fault)) from fault
             runtime.lose()
             runtime.fault(write.name(), fault)
@@ -308,7 +311,7 @@ class _Autocommit:
         except Exception as fault:
             # What was announced stands: it is true as far as it goes, and the statement cannot be refused any more.
             intent.committed()
-            if not _is_refusal(self.runtime, fault):
+            if not isinstance(fault, Refused):
                 self.runtime.fault(self.write.name(), fault)
             return
         if group is not None:
@@ -377,11 +380,12 @@ def _keep(runtime: _runtime.Runtime, write: Write, result: Any, scope: Scope | N
         runtime.fault(write.name(), fault)
 
 
-def _lose(runtime: _runtime.Runtime) -> None:
+def _lose(runtime: _runtime.Runtime, write: Write) -> None:
+    """Counts a write that there is no recorder for.
+
+    Raises:
+        Refused: it must not be done unrecorded.
+    """
     if runtime.settings.enabled:
         runtime.lose()
-
-
-def _is_refusal(runtime: _runtime.Runtime, fault: Exception) -> bool:
-    native = runtime.native()
-    return native is not None and isinstance(fault, native.Refused)
+    runtime.refuse(write.plan.model._meta.label, "change")

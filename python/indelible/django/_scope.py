@@ -26,6 +26,8 @@ class RequestScope:
     """Whether something other than the request itself was recorded."""
     error: ErrorParts | None = None
     """What a view or middleware raised last."""
+    refused = False
+    """Whether it was cut short because it could not be recorded."""
     denied = False
     """Whether a refusal was recorded by name."""
     departed: Facts | None = None

@@ -36,7 +36,7 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 from django.urls import reverse
 
-from indelible import _runtime
+from indelible import _modes, _runtime
 from indelible.django import _evidence, _inventory, _log_routes, conf, formatters, registry
 
 MIDDLEWARE: Final = "indelible.django.AuditMiddleware"
@@ -137,8 +137,14 @@ def check_privacy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
                     id="indelible.W102",
                 )
             )
-    sensitive = [model._meta.label for model in models if (options := registry.options_of(model)) is not None and options.sensitive]
-    if sensitive and settings.on_failure == "best_effort":
+    sensitive = [
+        model._meta.label
+        for model in models
+        if (options := registry.options_of(model)) is not None
+        and options.sensitive
+        and _modes.mode_of(settings.on_failure, model._meta.label, "change") == "best_effort"
+    ]
+    if sensitive:
         messages.append(
             checks.Warning(
                 f"ON_FAILURE is 'best_effort', so events about {', '.join(sensitive[:5])} may be lost without waiting for a moment.",

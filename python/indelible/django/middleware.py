@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpResponse
 
 from indelible import _lines, _runtime
+from indelible._errors import Refused
 from indelible.django import _actor, _additions, _bodies, _denials, _network, _own_urls, _routes, _scope, _streaming, conf
 from indelible.django._levels import WITH_BODIES, Levels
 from indelible.django._places import error_with_place
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DENIED_STATUSES = frozenset({401, 403, 429})
 MOVED_STATUSES = frozenset({301, 308})
+
+RETRY_AFTER_S = 5
+"""How long a client is asked to wait whose request was refused: as long as recording takes at most to notice that there is room again."""
 
 
 class AuditMiddleware:
@@ -65,8 +70,7 @@ class AuditMiddleware:
             visit.failed(error)
             raise
         else:
-            visit.answered(response)
-            return response
+            return visit.answered(response)
         finally:
             _scope.leave(token)
 
@@ -80,14 +84,16 @@ class AuditMiddleware:
             visit.failed(error)
             raise
         else:
-            visit.answered(response)
-            return response
+            return visit.answered(response)
         finally:
             _scope.leave(token)
 
-    def process_exception(self, request: Any, exception: Exception) -> None:
-        """Keeps what a view raised, which may be answered with a 403 or 404 that does not tell. Django goes on as without us."""
+    def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
+        """Keeps what a view raised, which may be answered with a 403 or 404 that does not tell. Django goes on as without us, unless what the
+        view did could not be recorded and was refused for that: then the answer is a 503.
+        """
         note_error(exception)
+        return _unavailable() if isinstance(exception, Refused) else None
 
     def _begin(self, request: Any) -> _Visit:
         meta = request.META
@@ -130,9 +136,14 @@ class _Visit:
             _runtime.runtime().fault("AuditMiddleware", error)
         return None
 
-    def answered(self, response: Any) -> None:
-        """Marks the response with the request's id, and records the request now or when its body has been streamed."""
+    def answered(self, response: Any) -> Any:
+        """Marks the response with the request's id, and records the request now or when its body has been streamed.
+
+        Gives the response back, or a 503 in the place of the 500 that Django made of a refusal outside of the view.
+        """
         try:
+            if response.status_code == 500 and self.scope.refused:
+                response = _unavailable()
             middleware, status = self._middleware, response.status_code
             self._mark(response.headers, middleware)
             if status in _denials.STATUSES:
@@ -147,6 +158,7 @@ class _Visit:
                 self._record(response, "success" if status < 400 else _outcome(status), resolve=self._wants_actor())
         except Exception as error:
             _runtime.runtime().missed("AuditMiddleware", error)
+        return response
 
     def _capture_of(self, response: Any) -> _native.Body | None:
         if not self._middleware.levels.asks_for_bodies or self._level(response.status_code) != "request_response":
@@ -275,10 +287,17 @@ def note_error(error: BaseException | None) -> None:
     scope = _scope.current.get()
     if scope is None:
         return
+    scope.refused = isinstance(error, Refused)
     try:
         scope.error = error_with_place(error)
     except Exception as fault:
         _runtime.runtime().fault("AuditMiddleware", fault)
+
+
+def _unavailable() -> HttpResponse:
+    """What a request is answered whose work was refused because it could not be recorded. Its transaction was rolled back by the refusal."""
+    text = "This was not done, because it could not be recorded. Please try again in a moment.\n"
+    return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def note_exception(sender: Any, request: Any = None, **_: Any) -> None:

@@ -171,14 +171,16 @@ def sources(model: type[Model]) -> list[tuple[str, Mapping[str, Any]]]:
 def problems() -> list[Problem]:
     """Every mistake in how the installed models are described; the options that make no sense are disregarded."""
     found = [problem for model in apps.get_models() for problem in _problems_of(model)]
-    models = conf.active().models
-    if not isinstance(models, str):
-        known = {model._meta.label for model in apps.get_models()}
-        for label in models:
-            if label not in known:
-                found.append(
-                    Problem("E005", label, f"INDELIBLE['MODELS'] names {label!r}, which is not an installed model.", _close(label, known))
-                )
+    active = conf.active()
+    modes = active.on_failure if isinstance(active.on_failure, Mapping) else {}
+    models = active.models if isinstance(active.models, Mapping) else {}
+    known = {model._meta.label for model in apps.get_models()}
+    for key, labels in (("MODELS", models), ("ON_FAILURE", [name for name in modes if "." in name])):
+        found += [
+            Problem("E005", label, f"INDELIBLE[{key!r}] names {label!r}, which is not an installed model.", _close(label, known))
+            for label in labels
+            if label not in known
+        ]
     return found
 
 

@@ -116,6 +116,10 @@ impl Journal {
         Self::unopened(settings, PathBuf::new(), System::default())
     }
 
+    fn is_nowhere(&self) -> bool {
+        self.service_folder.as_os_str().is_empty()
+    }
+
     fn unopened(settings: Settings, service_folder: PathBuf, system: System) -> Self {
         Self {
             settings,
@@ -337,11 +341,15 @@ impl Journal {
         }
     }
 
-    /// Writes CLOSE and gives the lock back. Later frames go to a new stream.
+    /// Writes CLOSE and gives the lock back. Later frames go to a new stream. Where nothing was appended and something was lost, a stream
+    /// is opened to say so.
     pub(crate) fn close(&self) -> Result<(), Error> {
         let mut writer = self.writer()?;
         if writer.stream().is_none() {
-            return Ok(());
+            if !writer.has_losses() || self.is_nowhere() {
+                return Ok(());
+            }
+            self.ensure_stream(&mut writer)?;
         }
         failpoint!("close.before");
         let closed = writer.append(&Frame::Close, &self.settings, &self.system);

@@ -129,6 +129,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether something was lost that no LOSS frame tells of yet.
+    pub(super) fn has_losses(&self) -> bool {
+        self.loss.is_some()
+    }
+
     /// Whether the next frame that is appended will be at this position.
     pub(super) fn is_next(&self, position: Position) -> bool {
         self.stream() == Some(position.stream) && self.next_sequence == position.sequence && self.loss.is_none()

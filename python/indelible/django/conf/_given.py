@@ -96,6 +96,13 @@ class Given:
             raise Invalid(f"must be a dict with string keys, not {kind(value)}")
         return value
 
+    def word_or_mapping(self, default: str) -> Any:
+        """A string or a dict, not checked any further; in the environment JSON where it begins like an object."""
+        if self.missing:
+            return default
+        is_word = isinstance(self.value, str) and not (self.from_environment and self.value.lstrip().startswith("{"))
+        return self.value if is_word else self.mapping()
+
     def names(self, default: Sequence[str]) -> tuple[str, ...]:
         """A list of strings."""
         return tuple(default) if self.missing else names(self._decoded())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from indelible.django.conf._given import Given, Site, integer, known_keys
+from indelible import _modes
+from indelible.django.conf._given import Given, Invalid, Site, integer, known_keys
 
 LIMITS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -34,13 +35,18 @@ def durability(given: Given, site: Site) -> str:
     return given.choice("buffered", ("buffered", "synced"))
 
 
-def on_failure(given: Given, site: Site) -> str:
+def on_failure(given: Given, site: Site) -> _modes.OnFailure:
     """What happens when the journal takes no event (``ON_FAILURE``, default ``"standard"``).
 
     ``"standard"`` waits at most 50 ms, then counts the loss; ``"required"`` waits and then refuses the write before COMMIT;
-    ``"best_effort"`` counts the loss at once.
+    ``"best_effort"`` counts the loss at once. A dict has a mode for kinds of events (``"change"``), models (``"clinic.Patient"``, which
+    count before the kind) and ``"default"``; the events of one transaction share the strictest mode among them.
     """
-    return given.choice("standard", ("required", "standard", "best_effort"))
+    value = given.word_or_mapping(_modes.DEFAULT)
+    try:
+        return _modes.checked(value)
+    except _modes.Mistake as mistake:
+        raise Invalid(str(mistake), mistake.hint) from mistake
 
 
 def on_error(given: Given, site: Site) -> str:

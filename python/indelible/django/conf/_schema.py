@@ -47,7 +47,7 @@ class Settings:
     mask: Mask
     evidence: Literal["ack", "marker", "outbox"]
     durability: Literal["buffered", "synced"]
-    on_failure: Literal["required", "standard", "best_effort"]
+    on_failure: str | Mapping[str, str]
     on_error: Literal["degrade", "raise"]
     resolve_actor: str
     actor: Callable[[Any], Any] | None

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Model
 
+from indelible import _modes
 from indelible.django import _inventory, conf, formatters, registry
 from indelible.django.conf._given import did_you_mean
 from indelible.django.management._binary import Failure
@@ -59,7 +60,10 @@ def _options(model: type[Model]) -> dict[str, Any]:
     if options is None:
         return {}
     active = conf.active()
-    shared = {"on_failure": active.on_failure, "keep_rolled_back": active.keep_rolled_back}
+    shared = {
+        "on_failure": _modes.mode_of(active.on_failure, model._meta.label, "change"),
+        "keep_rolled_back": active.keep_rolled_back,
+    }
     own = {field.name: getattr(options, field.name) for field in fields(options)}
     return {**shared, **{name: value for name, value in own.items() if value is not None}}
 
