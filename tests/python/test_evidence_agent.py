@@ -57,6 +57,23 @@ def test_workers_killed_around_commit_are_answered_for_by_their_markers(database
     assert sorted(markers().values()) == [2, 4]
 
 
+def test_a_living_process_of_the_service_answers_for_a_dead_one(database: str, trail: Trail, settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker"}
+    env = environment(trail.data_dir, INDELIBLE_EVIDENCE="marker")
+    dead = "from testproject.killed import main; main('after', 'Blue')"
+    alive = "import django; django.setup(); from testproject.models import Row; Row.objects.create(number=1); input()"
+    with running_agent(trail.data_dir):
+        assert subprocess.run([sys.executable, "-c", dead], env=env, cwd=HERE, check=False, timeout=60).returncode == -signal.SIGKILL
+        until(lambda: len(said(trail)["unresolved"]) == 1)
+        process = subprocess.Popen([sys.executable, "-c", alive], env=env, cwd=HERE, stdin=subprocess.PIPE)
+        try:
+            until(lambda: said(trail)["unresolved"] == [])
+        finally:
+            process.communicate(b"\n", timeout=30)
+    assert process.returncode == 0
+    assert verdicts(trail) == {"Blue": "committed_by_marker"}
+
+
 def test_rows_of_the_outbox_are_deleted_when_the_agent_has_them(database: str, trail: Trail, settings: Any) -> None:
     settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "outbox"}
     for number in range(5):
