@@ -22,6 +22,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 STEP := scripts/step
 NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
 PYTEST := -m pytest -q -n 2 --dist loadgroup --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
+# Kills are about processes and databases, not about the version of Django.
+ONCE := --ignore=tests/python/test_kill_matrix.py
 PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house scripts/third-party-suites
 
 demo: venv
@@ -43,12 +45,12 @@ test-django52: binaries venv
 
 test-django42: binaries
 	@$(STEP) "venv django42" scripts/venv django42
-	@$(STEP) "python tests, Django 4.2" .venv-django42/bin/python $(PYTEST)
+	@$(STEP) "python tests, Django 4.2" .venv-django42/bin/python $(PYTEST) $(ONCE)
 
 test-django60: binaries
 	@if python3.12 -c '' 2>/dev/null; then \
 	  $(STEP) "venv django60" scripts/venv django60; \
-	  $(STEP) "python tests, Django 6.0" .venv-django60/bin/python $(PYTEST); \
+	  $(STEP) "python tests, Django 6.0" .venv-django60/bin/python $(PYTEST) $(ONCE); \
 	else echo "--- python tests, Django 6.0: skipped, no python3.12 that works"; fi
 
 tools:
