@@ -67,13 +67,18 @@ fn acknowledged(op: &Op) -> Vec<i64> {
     words.chunks(2).filter(|pair| is_safe(pair[1])).map(|pair| pair[0].parse().unwrap()).collect()
 }
 
+/// A defect and the syncs that it leaves out.
+type Defect<'a> = (&'a str, &'a dyn Fn(&Path) -> bool);
+/// What a segment holds, with its bytes, so that their place stays theirs.
+type Known = HashMap<*const Vec<u8>, (Rc<Vec<u8>>, BTreeSet<i64>)>;
+
 /// What all states of a journal are checked against.
 struct Journals {
     /// Every write to a segment, headers and frames, and the numbers of the events in it.
     written: HashMap<Vec<u8>, Vec<i64>>,
     acknowledged: BTreeSet<i64>,
     /// What segments hold that several states share, by the place of their bytes, which stay there.
-    known: RefCell<HashMap<*const Vec<u8>, (Rc<Vec<u8>>, BTreeSet<i64>)>>,
+    known: RefCell<Known>,
 }
 
 impl Journals {
@@ -200,7 +205,7 @@ fn a_torn_record_of_a_buffered_journal_is_no_record() {
 fn a_journal_that_leaves_out_a_sync_is_found() {
     let ops = worker_trace(STANDARD);
     let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "journal");
-    let defects: [(&str, &dyn Fn(&Path) -> bool); 4] = [
+    let defects: [Defect<'_>; 4] = [
         ("no segment is synced", &is_segment),
         ("no stream's folder is synced", &|path| !is_segment(path) && path.components().count() == 3),
         ("no service's folder is synced", &|path| path == Path::new("journal/notes")),
@@ -330,7 +335,8 @@ fn agent_trace() -> Vec<Op> {
     let mut ops = vec![Op::MakeFolder { path: "journal".into() }];
     ops.extend(read_trace(&world.trace(), &root));
     // SQLite knows itself how to survive, and journals are read only; the rest is ours.
-    let is_ours = |path: &Path| !(path.starts_with("trail") && path.to_string_lossy().contains(".trail")) && !path.starts_with("journal/");
+    let is_of_sqlite = |path: &Path| path.starts_with("trail") && path.to_string_lossy().contains(".trail");
+    let is_ours = |path: &Path| !is_of_sqlite(path) && !path.starts_with("journal");
     ops.retain(|op| is_ours(op.path()));
     ops
 }
@@ -358,7 +364,7 @@ fn an_agent_that_leaves_out_a_sync_is_found() {
     let ops = agent_trace();
     let is_folder = |path: &Path| [".", "trail", "keys", "sinks", "sinks/s", "sinks/s/files", ""].contains(&&*path.to_string_lossy());
     let is_new = |path: &Path| path.extension().is_some_and(|extension| extension == "new");
-    let defects: [(&str, &dyn Fn(&Path) -> bool); 3] = [
+    let defects: [Defect<'_>; 3] = [
         ("no new content is synced", &is_new),
         ("no folder is synced", &is_folder),
         ("no file of a sink is synced", &|path| path.starts_with("sinks/s/files") && !is_folder(path)),
