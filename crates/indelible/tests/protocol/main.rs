@@ -86,7 +86,7 @@ fn two_writers_with_two_transactions_survive_a_kill_a_database_crash_a_resolver_
 }
 
 #[test]
-#[ignore = "many minutes; `make torture` runs it"]
+#[ignore = "many minutes: ask for it with --ignored"]
 fn two_writers_survive_it_also_when_both_are_killed_and_a_commit_fails() {
     let faults = Faults { writer_kills: 2, database_crashes: 1, resolver_kills: 1, failed_commits: 1, ..NONE };
     check("two killed writers", protocol(2, 1, faults));
