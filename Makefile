@@ -105,6 +105,7 @@ torture: binaries venv
 	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
 	@$(STEP) "files that fail at every call, a worker killed at every failpoint" env INDELIBLE_FAULTS=all $(TORTURE) --test faults
 	@$(STEP) "the loss of power, 10 pending changes" env INDELIBLE_FAULTS=all $(TORTURE) --test power_loss
+	@$(STEP) "every state of the largest model of the protocol" $(TORTURE) --test protocol --run-ignored only
 	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
 	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
