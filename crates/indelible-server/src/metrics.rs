@@ -22,6 +22,8 @@ pub struct Metrics {
     signed: Gauge,
     pending: Gauge,
     pending_age: Seconds,
+    unanswered: Gauge,
+    unanswered_age: Seconds,
     in_doubt: Counter,
     gaps: Counter,
     lost: Counter,
@@ -52,6 +54,8 @@ impl Metrics {
             signed: Gauge::default(),
             pending: Gauge::default(),
             pending_age: Seconds::default(),
+            unanswered: Gauge::default(),
+            unanswered_age: Seconds::default(),
             in_doubt: Counter::default(),
             gaps: Counter::default(),
             lost: Counter::default(),
@@ -73,6 +77,12 @@ impl Metrics {
         registry.register("tree_size", "Records under the newest checkpoint", metrics.signed.clone());
         registry.register("pending_intents", "Intents without outcome and without leaves", metrics.pending.clone());
         registry.register("pending_intent_age_seconds", "Age of the oldest of them", metrics.pending_age.clone());
+        registry.register(
+            "unanswered_intents",
+            "Intents with a marker that are in doubt and could be answered",
+            metrics.unanswered.clone(),
+        );
+        registry.register("unanswered_intent_age_seconds", "Age of the oldest of them", metrics.unanswered_age.clone());
         registry.register("in_doubt_intents", "Intents that got leaves in doubt", metrics.in_doubt.clone());
         registry.register("gaps", "Gaps in the sequences of journals", metrics.gaps.clone());
         registry.register("lost_events", "Events that applications counted as lost", metrics.lost.clone());
@@ -112,6 +122,8 @@ impl Metrics {
         self.signed.set(gauge(step.signed));
         self.pending.set(gauge(step.unresolved as u64));
         self.pending_age.set(seconds(step.unresolved_age));
+        self.unanswered.set(gauge(step.unanswered.intents as u64));
+        self.unanswered_age.set(seconds(step.unanswered.age));
         self.streams.set(gauge(step.live_streams as u64));
         self.segments.set(gauge(step.segments as u64));
     }
@@ -178,6 +190,16 @@ impl Metrics {
     /// Age of the oldest of them, in seconds.
     pub(crate) fn unresolved_age_seconds(&self) -> f64 {
         self.pending_age.get()
+    }
+
+    /// Intents with a marker that are in doubt and could be answered.
+    pub(crate) fn unanswered_intents(&self) -> i64 {
+        self.unanswered.get()
+    }
+
+    /// Age of the oldest of them, in seconds.
+    pub(crate) fn unanswered_age_seconds(&self) -> f64 {
+        self.unanswered_age.get()
     }
 
     /// Longest time from recording to ingesting in the newest batch, in seconds.

@@ -9,12 +9,25 @@ use indelible_core::{Checkpoint, StateDigest};
 use super::agent::Agent;
 use super::keys::Keys;
 use super::{Check, command, quoted};
+use crate::clock::now;
 use crate::data_dir::{DataDir, read_small};
 use crate::trail::{Reader, TrailError, schema};
 
-pub(super) const IDS: &[&str] =
-    &["trail.version", "trail.files", "trail.checkpoint", "trail.state", "trail.head", "trail.sealing", "trail.in_doubt"];
+pub(super) const IDS: &[&str] = &[
+    "trail.version",
+    "trail.files",
+    "trail.checkpoint",
+    "trail.state",
+    "trail.head",
+    "trail.sealing",
+    "trail.in_doubt",
+    "trail.unanswered",
+];
 
+/// A resolver that works has answered by then, in microseconds.
+const ANSWERED_AFTER: i64 = 60_000_000;
+/// An older transaction cannot be answered any more, in microseconds.
+const ANSWERABLE_FOR: i64 = 24 * 3_600_000_000;
 /// Closed files that may wait to be sealed; sealing is slower than closing for a while.
 const UNSEALED_MAX: usize = 3;
 /// SQLite's `user_version` and `application_id` in the first 72 bytes of a file, big-endian.
@@ -67,7 +80,7 @@ impl<'a> Trail<'a> {
         };
         let checkpoint = self.checkpoint();
         let head = if checkpoint.is_ok() { self.head() } else { Check::skipped("trail.head", "there is no checkpoint to compare with") };
-        vec![version, files, checkpoint, self.state(), head, self.sealing(), self.in_doubt()]
+        vec![version, files, checkpoint, self.state(), head, self.sealing(), self.in_doubt(), self.unanswered()]
     }
 
     fn version(&self) -> Check {
@@ -161,6 +174,30 @@ impl<'a> Trail<'a> {
                 let finding = format!("{unsealed} closed files are not sealed: sealing does not keep up, or nobody seals");
                 Check::warn(id, finding, format!("journalctl -u indelible -n 20; ls -la {}", quoted(&self.dir.trail())))
             }
+        }
+    }
+
+    /// Transactions whose markers would say how they ended, and nobody asks.
+    fn unanswered(&self) -> Check {
+        let id = "trail.unanswered";
+        let Ok(reader) = &self.reader else { return Check::skipped(id, "the trail cannot be read") };
+        let micros = now().micros();
+        // The byte after the intent's id says how its commit can be proved (docs/format.md, "Frame"): 1 by a marker.
+        let select =
+            "SELECT count(*), min(ingested_at) FROM pending WHERE substr(payload, 17, 1) = x'01' AND ingested_at BETWEEN ?1 AND ?2";
+        let limits = [micros.saturating_sub(ANSWERABLE_FOR), micros.saturating_sub(ANSWERED_AFTER)];
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+        match reader.open_file().connection().map(|connection| connection.query_row(select, limits, row)) {
+            Ok(Ok((0, _))) => Check::ok(id, "no transaction with a marker waits for a resolver"),
+            Ok(Ok((count, oldest))) => {
+                let seconds = micros.saturating_sub(oldest.unwrap_or(micros)) / 1_000_000;
+                let finding = format!(
+                    "{count} transactions have a marker and no answer, the oldest for {seconds} s: no resolver asks their database"
+                );
+                Check::warn(id, finding, "python manage.py indelible resolve")
+            }
+            Ok(Err(error)) => Check::fail(id, error.to_string(), command(self.dir, "verify")),
+            Err(error) => Check::fail(id, error.to_string(), command(self.dir, "verify")),
         }
     }
 

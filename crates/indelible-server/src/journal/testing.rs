@@ -83,6 +83,16 @@ impl TestStream {
         self.append(&Frame::Event(item(number, &body)))
     }
 
+    /// An event of the application's about the first event, of kind `audit`.
+    pub(crate) fn told(&mut self, number: u64, action: &str, meta: &str) -> u64 {
+        let (id, about) = (event_id(number), event_id(1));
+        let at = crate::clock::now();
+        let body = format!(
+            r#"{{"v":1,"id":"{id}","kind":"audit","action":"{action}","occurred_at":"{at}","resource":{{"type":"event","id":"{about}"}},"meta":{meta}}}"#
+        );
+        self.append(&Frame::Event(Item { event: id, recorded_at: at, body: body.as_bytes() }))
+    }
+
     pub(crate) fn events(&mut self, numbers: RangeInclusive<u64>) {
         for number in numbers {
             self.event(number);

@@ -322,7 +322,7 @@ fn resolved(record: &StoredLeaf) -> Option<String> {
     }
     let facts = Facts::read(&record.entry, &record.body);
     let is_resolving = facts.body.action.as_ref().is_some_and(|action| action.as_str() == RESOLVING);
-    facts.resource().filter(|_| is_resolving).map(|(_, id)| id.to_owned())
+    facts.resource().filter(|(about, _)| is_resolving && *about == "event").map(|(_, id)| id.to_owned())
 }
 
 /// A record as conditions see it.

@@ -1,12 +1,15 @@
 //! What applications may know: `answers.json` and `committed.json`, and what comes of the OUTCOMEs that they send.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::time::Duration;
 
 use indelible_core::IntentId;
 
 use super::*;
 use crate::answers::{ANSWERS, COMMITTED as COMMITTED_FILE, UNRESOLVED_MAX};
+use crate::doctor::{Questions, Verdict as Finding, examine};
 use crate::journal::testing::SERVICE;
+use crate::search::{Clock, SearchRequest, search};
 
 const SECOND_MS: i64 = 1_000;
 
@@ -317,4 +320,45 @@ fn a_proof_that_was_not_announced_proves_nothing() {
     assert_eq!(site.records().into_iter().filter(|(name, _)| name == "2").collect::<Vec<_>>(), [("2".to_owned(), Verdict::Committed)]);
     let whats: Vec<_> = site.own("audit.gap").iter().map(|body| body["meta"]["what"].clone()).collect();
     assert_eq!(whats, ["the outcome has a proof that its intent never announced"; 2]);
+}
+
+#[test]
+fn doctor_says_when_no_resolver_asks() {
+    let mut site = Site::new();
+    let (mut stream, mut other) = (site.stream(1), site.stream(2));
+    let faults = |site: &Site| {
+        let checks = examine(&site.dir, &Questions::default());
+        let ill = checks.into_iter().filter(|check| matches!(check.verdict, Finding::Warn | Finding::Fail));
+        ill.map(|check| check.id).filter(|id| !id.starts_with("data.")).collect::<Vec<_>>()
+    };
+    site.now_ms = crate::clock::now().micros() / 1000 - 120_000;
+    stream.intent_with(1, Evidence::Marker, &[1]);
+    stream.die();
+    site.step();
+    assert_eq!(faults(&site), ["trail.unanswered"]);
+    other.outcome_by(1, COMMITTED, Evidence::Marker, &[]);
+    site.step();
+    assert!(faults(&site).is_empty());
+}
+
+/// Anybody who records can call an event `audit.resolve`. Only those of the agent's own stream resolve anything.
+#[test]
+fn what_an_application_calls_a_resolution_resolves_nothing() {
+    let mut site = Site::new();
+    let mut stream = site.stream(1);
+    site.now_ms = crate::clock::now().micros() / 1000;
+    stream.intent_with(1, Evidence::Marker, &[1]);
+    site.step();
+    site.wait(60_000);
+    stream.told(2, "audit.resolve", r#"{"result":"committed"}"#);
+    site.step();
+    let unknown = |site: &Site| {
+        let query = "outcome:unknown".parse().unwrap();
+        let request = SearchRequest { query, limit: 10, cursor: None, clock: Clock::system(), deadline: Duration::from_secs(60) };
+        search(&Reader::open(&site.dir).unwrap(), &request).unwrap().rows.len()
+    };
+    assert_eq!(unknown(&site), 1);
+    stream.outcome(1, COMMITTED);
+    site.step();
+    assert_eq!(unknown(&site), 0, "right after its resolution");
 }
