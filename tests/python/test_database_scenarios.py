@@ -17,9 +17,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from clusters import Cluster, cluster, default_database, proxy
 from indelible import _runtime
-from indelible.django import _journals
-from indelible.django._resolver import Resolver
 from indelible.django._transactions import tracker_of
+from indelible.django.evidence import _journals
+from indelible.django.evidence._resolver import Resolver
 from matrix import settle
 from oracle import Claims, claims, judge, resolutions
 from servers import wait_until

@@ -16,9 +16,10 @@ from django.test import Client, TestCase
 
 import indelible
 import journal
-from indelible.django import _evidence, _marks
+from indelible.django import _evidence
 from indelible.django._guard import RecordingRefused
 from indelible.django._models import plan_of
+from indelible.django.evidence import _marks
 from proofs import kinds, markers, sent
 from testproject.models import Condition, Counter, Doctor, Employee, Patient, Row, Secret
 from trails import Trail, fields

@@ -15,7 +15,7 @@ from django.db import connection
 
 from agents import running_agent, until
 from indelible import _runtime
-from indelible.django import _journals, _outbox
+from indelible.django.evidence import _journals, _outbox
 from proofs import markers
 from servers import environment
 from testproject.models import Doctor, Row

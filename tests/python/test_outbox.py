@@ -18,9 +18,9 @@ from django.db import DatabaseError, connection, connections, transaction
 import indelible
 import journal
 from indelible._errors import IndelibleError
-from indelible.django import _journals, _marks, _outbox
-from indelible.django._outbox import Drained, Drainer
-from indelible.django._resolver import Lock
+from indelible.django.evidence import _journals, _marks, _outbox
+from indelible.django.evidence._outbox import Drained, Drainer
+from indelible.django.evidence._resolver import Lock
 from proofs import answer, kinds, sent
 from servers import environment
 from testproject.models import Doctor, Row, Secret

@@ -21,11 +21,12 @@ from django.db import OperationalError, connection, connections, transaction
 
 import journal
 from indelible import _runtime
-from indelible.django import _evidence, _journals, _marks, _resolver, _resolving
-from indelible.django._fences import Markers
-from indelible.django._reconciler import BATCHES_MAX
-from indelible.django._resolver import Lock, Resolver, Round
+from indelible.django import _evidence
 from indelible.django._transactions import tracker_of
+from indelible.django.evidence import _journals, _marks, _resolver, _resolving
+from indelible.django.evidence._fences import Markers
+from indelible.django.evidence._reconciler import BATCHES_MAX
+from indelible.django.evidence._resolver import Lock, Resolver, Round
 from proofs import answer, committed, markers, unresolved
 from servers import environment
 from testproject.models import Doctor
@@ -332,7 +333,7 @@ def test_markers_are_deleted_after_a_day_and_only_when_the_agent_has_their_inten
 
 
 def test_cleaning_up_passes_over_what_must_stay_and_comes_back_to_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from indelible.django import _fences, _reconciler
+    from indelible.django.evidence import _fences, _reconciler
 
     for module in (_fences, _reconciler):
         monkeypatch.setattr(module, "BATCH", 2)

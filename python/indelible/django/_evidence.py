@@ -52,7 +52,7 @@ def _asked_anywhere(generation: int) -> frozenset[Evidence]:
 def obstacle(connection: BaseDatabaseWrapper, evidence: Evidence) -> str:
     """Why commits of a database cannot be known by this evidence, empty where they can. Does not connect.
 
-    That the table was not made yet is not seen here (see ``_marks``).
+    That the table was not made yet is not seen here (see ``evidence._marks``).
     """
     if evidence == "ack":
         return ""

@@ -16,9 +16,9 @@ from indelible.django import _formatting, _intent
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._models import Plan
 from indelible.django._outcomes import statement_rolled_back
-from indelible.django._proofs import can_prove
 from indelible.django._snapshots import Scope
 from indelible.django._transactions import in_transaction, tracker_of
+from indelible.django.evidence._proofs import can_prove
 
 if TYPE_CHECKING:
     from indelible import _native

@@ -19,11 +19,12 @@ from django.db.models import Model
 
 from indelible import _record, _runtime
 from indelible._errors import IndelibleError
-from indelible.django import _resolving, conf
+from indelible.django import conf
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._outcomes import commit_rolled_back, is_aborted, is_open
-from indelible.django._proofs import Proof, can_prove
 from indelible.django._snapshots import Fate, Scope, open_scopes
+from indelible.django.evidence import _resolving
+from indelible.django.evidence._proofs import Proof, can_prove
 from indelible.django.registry import Evidence
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def configure(settings: conf.Settings) -> _runtime.Runtime:
 
 def _opened() -> None:
     """A journal was opened: this process records."""
-    from indelible.django import _resolving
+    from indelible.django.evidence import _resolving
 
     _agent.first_event()
     _resolving.start()
@@ -135,7 +135,7 @@ def _record_reads() -> None:
 
 
 def _migrated(**_: Any) -> None:
-    from indelible.django import _marks
+    from indelible.django.evidence import _marks
 
     _marks.forget_tables()
 

@@ -20,7 +20,7 @@ def die() -> None:
 
 def main(moment: str) -> None:
     django.setup()
-    from indelible.django import _journals, _outbox
+    from indelible.django.evidence import _journals, _outbox
 
     recorder: Any = _outbox.recorder_of_drainer()
     drainer = _outbox.Drainer(_journals.folder(), recorder)

@@ -26,8 +26,8 @@ class Dying:
 def main(moment: str) -> None:
     django.setup()
     from indelible import _runtime
-    from indelible.django import _journals
-    from indelible.django._resolver import Resolver
+    from indelible.django.evidence import _journals
+    from indelible.django.evidence._resolver import Resolver
 
     recorder: Any = Dying(_runtime.recorder(), moment)
     Resolver(_journals.folder()).round(recorder)

@@ -10,9 +10,10 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, Final
 
-from indelible.django import _evidence, _journals
-from indelible.django._outbox import Drained, Drainer, recorder_of_drainer
-from indelible.django._resolver import Lock
+from indelible.django import _evidence
+from indelible.django.evidence import _journals
+from indelible.django.evidence._outbox import Drained, Drainer, recorder_of_drainer
+from indelible.django.evidence._resolver import Lock
 from indelible.django.management._binary import Failure
 from indelible.django.management._table import Write
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from indelible import _runtime
-from indelible.django import _evidence, _journals
-from indelible.django._resolver import Lock, Resolver, Round
+from indelible.django import _evidence
+from indelible.django.evidence import _journals
+from indelible.django.evidence._resolver import Lock, Resolver, Round
 from indelible.django.management._binary import Failure
 from indelible.django.management._table import Write
 

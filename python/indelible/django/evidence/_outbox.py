@@ -19,9 +19,10 @@ from django.db import DatabaseError, connections
 
 from indelible import _runtime
 from indelible._errors import IndelibleError
-from indelible.django import _evidence, _journals, _marks
-from indelible.django._answers import Answers, answers_in
-from indelible.django._tables import BATCH, Table, identifier, parts
+from indelible.django import _evidence
+from indelible.django.evidence import _journals, _marks
+from indelible.django.evidence._answers import Answers, answers_in
+from indelible.django.evidence._tables import BATCH, Table, identifier, parts
 
 if TYPE_CHECKING:
     from indelible import _native

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from indelible import _context, _runtime
-from indelible.django import _journals
-from indelible.django._answers import Answers, StreamAnswer, committed_in, made_at
-from indelible.django._fences import Markers, Place
-from indelible.django._tables import BATCH
+from indelible.django.evidence import _journals
+from indelible.django.evidence._answers import Answers, StreamAnswer, committed_in, made_at
+from indelible.django.evidence._fences import Markers, Place
+from indelible.django.evidence._tables import BATCH
 
 if TYPE_CHECKING:
     from indelible import _native

@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from indelible import _runtime
-from indelible.django import _evidence, _marks, _resolving
+from indelible.django import _evidence
+from indelible.django.evidence import _marks, _resolving
 from indelible.django.registry import Evidence
 
 if TYPE_CHECKING:

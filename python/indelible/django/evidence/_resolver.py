@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Final
 from django.db import DatabaseError, connections
 
 from indelible._errors import IndelibleError
-from indelible.django import _evidence, _journals, _marks
-from indelible.django._answers import Answers, Unresolved, answers_in, made_at
-from indelible.django._fences import Markers
-from indelible.django._reconciler import Reconciler
+from indelible.django import _evidence
+from indelible.django.evidence import _journals, _marks
+from indelible.django.evidence._answers import Answers, Unresolved, answers_in, made_at
+from indelible.django.evidence._fences import Markers
+from indelible.django.evidence._reconciler import Reconciler
 
 if TYPE_CHECKING:
     from indelible import _native

@@ -16,8 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from indelible.django import _evidence
 from indelible.django._guard import RecordingRefused
-from indelible.django._journals import journal_id
-from indelible.django._tables import NOW
+from indelible.django.evidence._journals import journal_id
+from indelible.django.evidence._tables import NOW
 from indelible.django.registry import Evidence
 
 logger = logging.getLogger("indelible")

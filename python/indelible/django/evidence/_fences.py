@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from django.db import DatabaseError
 
 from indelible.django._evidence import ANSWERED, COMMITTED, FENCED, REPORTED
-from indelible.django._tables import BATCH, DAY_AGO, NOW, Table, identifier, identifiers, parts
+from indelible.django.evidence._tables import BATCH, DAY_AGO, NOW, Table, identifier, identifiers, parts
 
 _PLACES: Final = "SELECT id, stream, sequence FROM indelible_marker WHERE journal = "
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from indelible import _runtime
-from indelible.django import _evidence, _journals, conf
-from indelible.django._answers import Unresolved
-from indelible.django._resolver import Lock, Resolver
+from indelible.django import _evidence, conf
+from indelible.django.evidence import _journals
+from indelible.django.evidence._answers import Unresolved
+from indelible.django.evidence._resolver import Lock, Resolver
 
 if TYPE_CHECKING:
     from indelible import _native
