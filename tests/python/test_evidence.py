@@ -357,6 +357,14 @@ def test_an_action_in_a_transaction_has_a_marker(marked: Trail) -> None:
     assert len(markers()) == 1
 
 
+@only_postgresql
+def test_a_block_in_a_transaction_has_a_marker(marked: Trail) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DO $$ BEGIN NULL; END $$")
+    assert [record["event"]["action"] for record in marked.records()] == ["database.raw_sql"]
+    assert len(markers()) == 1
+
+
 def test_before_the_table_is_there_commits_are_known_by_their_process_alone(
     marked: Trail, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

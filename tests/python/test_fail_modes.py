@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
@@ -156,6 +157,16 @@ def test_a_write_that_cannot_be_recorded_is_refused_or_counted_as_its_class_says
     assert User.objects.count() == (0 if refused else 1), "all or nothing"
     assert lost() > 0
     assert not indelible.health()["ok"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_block_that_cannot_be_recorded_is_refused_as_well(broken: Callable[[Any], None]) -> None:
+    broken("required")
+    for scope in (nullcontext, transaction.atomic):
+        with pytest.raises(DatabaseError) as raised, scope(), connection.cursor() as cursor:
+            cursor.execute("DO $$ BEGIN INSERT INTO auth_group (name) VALUES ('block'); END $$")
+        assert isinstance(raised.value, IndelibleError)
+    assert Group.objects.count() == 0
 
 
 def test_one_mode_for_each_class_also_of_what_is_recorded_at_once(broken: Callable[[Any], None]) -> None:

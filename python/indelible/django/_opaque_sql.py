@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from indelible import _context, _runtime
+from indelible._errors import Refused
 from indelible.django._guard import Guard, RecordingRefused
 from indelible.django._transactions import in_transaction, tracker_of
 
@@ -24,15 +25,17 @@ def perform(connection: BaseDatabaseWrapper, verbs: Sequence[str], fingerprint: 
     """Executes, and records that it was run. Result and exceptions are the database's.
 
     Raises:
-        RecordingRefused: outside of a transaction, before the statement is sent.
+        RecordingRefused: outside of a transaction before the statement is sent, inside of one where nothing can be recorded.
     """
     if in_transaction(connection):
         result = execute()
-        with Guard(ACTION, event=True):
+        with Guard(ACTION, event=True, refuses=True):
             made = _events(connection, verbs, fingerprint)
             if made is not None:
                 recorder, events = made
-                tracker_of(connection).transaction(recorder).hold_all(events)
+                tracker = tracker_of(connection)
+                tracker.transaction(recorder).hold_all(events)
+                tracker.ask_as_service(firmly=True)
         return result
     intent = _announced(connection, verbs, fingerprint)
     try:
@@ -54,9 +57,9 @@ def _announced(connection: BaseDatabaseWrapper, verbs: Sequence[str], fingerprin
     try:
         made = _events(connection, verbs, fingerprint)
         return None if made is None else made[0].intent(connection.alias, made[1])
+    except Refused as refused:
+        raise RecordingRefused(str(refused)) from refused
     except Exception as fault:
-        if (native := runtime.native()) is not None and isinstance(fault, native.Refused):
-            raise RecordingRefused(str(fault)) from fault
         runtime.missed(ACTION, fault)
         return None
 
@@ -66,6 +69,7 @@ def _events(connection: BaseDatabaseWrapper, verbs: Sequence[str], fingerprint: 
     recorder, context = runtime.recorder(), _context.current_facts().context(runtime)
     if recorder is None or context is None:
         runtime.lose()
+        runtime.refuse("change")
         return None
     resource = {"type": "database", "id": connection.alias}
     about = [{"sql_verb": verb, "sql_fingerprint": fingerprint, "sql_tables": "unknown"} for verb in verbs]

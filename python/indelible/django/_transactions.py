@@ -85,6 +85,12 @@ class Tracker:
             self.proof = Proof(evidence)
         self.proof.firm = self.proof.firm or firmly
 
+    def ask_as_service(self, *, firmly: bool) -> None:
+        """The same with the evidence of the service, for what is about no model."""
+        evidence = conf.active().evidence
+        if evidence != "ack":
+            self.ask(evidence, firmly=firmly)
+
     def scope(self) -> Scope:
         """The scope that what is written now belongs to."""
         if not self._levels:
@@ -333,9 +339,7 @@ def hold_on(resource: object) -> _native.Transaction | None:
     tracker = tracker_of(connection)
     tracker.scope()
     transaction = tracker.transaction(recorder)
-    evidence = conf.active().evidence
-    if evidence != "ack":
-        tracker.ask(evidence, firmly=False)
+    tracker.ask_as_service(firmly=False)
     return transaction
 
 
