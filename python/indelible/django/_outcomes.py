@@ -42,6 +42,24 @@ def is_aborted(connection: BaseDatabaseWrapper) -> bool:
     return _status(connection) == _INERROR
 
 
+def is_lost(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the transaction ended already and nobody was told: SQLite rolls all of it back when a disk is full or fails under a statement
+    whose error the application swallowed, and text of several statements may have committed it.
+    """
+    if connection.vendor != "sqlite":
+        return False
+    driver: Any = connection.connection
+    # Without autocommit the driver begins one with the first statement that writes, and there may have been none.
+    return driver is not None and driver.isolation_level is None and not driver.in_transaction
+
+
+def can_commit(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a COMMIT sent now would keep what was written: a statement that failed did not take the transaction along."""
+    if connection.vendor == "postgresql":
+        return _status(connection) == _INTRANS
+    return is_open(connection)
+
+
 def is_open(connection: BaseDatabaseWrapper) -> bool:
     """Whether the driver says that a transaction is still open: a COMMIT that failed can be tried again."""
     driver = connection.connection

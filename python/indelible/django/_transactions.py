@@ -21,7 +21,7 @@ from indelible import _record, _runtime
 from indelible._errors import IndelibleError
 from indelible.django import conf
 from indelible.django._guard import Guard, RecordingRefused
-from indelible.django._outcomes import commit_rolled_back, is_aborted, is_open
+from indelible.django._outcomes import can_commit, commit_rolled_back, is_aborted, is_lost, is_open
 from indelible.django._snapshots import Fate, Scope, open_scopes
 from indelible.django.evidence import _resolving
 from indelible.django.evidence._proofs import Proof, can_prove
@@ -182,6 +182,13 @@ class Tracker:
             result = act()
             self._rolled_back()
             return result
+        if ends and is_lost(self.connection):
+            # What proves a COMMIT would be written outside of what it proves.
+            self.proof = None
+            self._prepare()
+            result = act()
+            self._answer("unknown")
+            return result
         self._prepare()
         try:
             result = act()
@@ -216,6 +223,8 @@ class Tracker:
         except DatabaseError:
             raise
         except Exception as error:
+            if not can_commit(self.connection):
+                raise DatabaseError(f"the transaction ended while what proves its COMMIT was written: {error}") from error
             unproved, fault = proof.give_up(), error
         if unproved:
             self._give_up_proof(unproved)

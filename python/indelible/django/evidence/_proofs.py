@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from indelible import _runtime
 from indelible.django import _evidence
+from indelible.django._outcomes import can_commit
 from indelible.django.evidence import _marks, _resolving
 from indelible.django.registry import Evidence
 
@@ -58,7 +59,8 @@ class Proof:
             try:
                 self._write(connection, intent, payload)
             except DatabaseError:
-                if self._is_strict(intent):
+                # SQLite takes back the whole transaction when a disk is full: there is nothing left that could go on.
+                if self._is_strict(intent) or not can_commit(connection):
                     raise
                 unproved.append(intent)
             self.unmarked.pop(0)
