@@ -6,14 +6,14 @@
 //! | step | code |
 //! | --- | --- |
 //! | `WriteIntent`, `WriteOutcome` | `Intent::journal`, `Intent::tell` in `crates/indelible/src/intent.rs` |
-//! | `InsertMarker`, `Commit`, `FailCommit` | `python/indelible/django/_transactions.py`, `_proofs.py`, `_marks.py`, and the database |
+//! | `InsertMarker`, `Commit`, `FailCommit` | `python/indelible/django/_transactions.py`, `evidence/_proofs.py`, `evidence/_marks.py`, and the database |
 //! | `KillWriter`, `ExecuteSent`, `DropConnection` | SIGKILL; what the database does with statements that were sent before it |
 //! | `Ingest` | `Apply::intent`, `Apply::outcome` in `crates/indelible-server/src/ingest/outcome.rs`, in one SQLite transaction with the high-water |
 //! | `Doubt` | `Deadlines::is_overdue` in `ingest/doubt.rs`, `Apply::overdue` in `ingest/outcome.rs` |
 //! | `WriteAnswers` | `Answers::write` in `crates/indelible-server/src/answers/mod.rs`; a file may be as old as it likes |
-//! | `Pick`, `Fence`, `CommitFence`, `Answer` | `Resolver` in `python/indelible/django/_resolver.py`, `Markers.fence` in `_fences.py` |
+//! | `Pick`, `Fence`, `CommitFence`, `Answer` | `Resolver` in `python/indelible/django/evidence/_resolver.py`, `Markers.fence` in `_fences.py` |
 //! | `KillResolver`, `StartResolver` | `resolver.lock` is free again, and another process takes it, with another stream |
-//! | `CleanUp`, `ReportMarker`, `ReportLost` | `Reconciler` in `python/indelible/django/_reconciler.py` |
+//! | `CleanUp`, `ReportMarker`, `ReportLost` | `Reconciler` in `python/indelible/django/evidence/_reconciler.py` |
 //! | `Flush`, `CrashDatabase` | the database; with `synchronous_commit = off` it forgets what it has said to be committed |
 //! | `LosePower` | the machine: what the kernel had not written of journals is gone, from any frame on |
 //! | `DayPasses` | markers may be deleted, and intents are not fenced any more |
