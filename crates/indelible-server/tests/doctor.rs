@@ -274,6 +274,12 @@ const FAULTS: &[Fault] = &[
         seed.ingest();
         nothing()
     }),
+    fault("a database has committed what has no record", "record.database", |seed| {
+        told(seed, "audit.gap", &json!({"cause": "marker_without_record"}))
+    }),
+    fault("a database has lost what is recorded", "record.database", |seed| {
+        told(seed, "audit.resolve", &json!({"result": "lost_by_database"}))
+    }),
     fault("an event was recorded in the future", "clock.records", |seed| {
         let mut stream = RawStream::new(seed, 9);
         stream.event(now() + 3_600_000_000);
@@ -530,6 +536,19 @@ impl RawStream {
     fn die(&mut self) {
         self.lock = None;
     }
+}
+
+/// An application tells that the trail and its database differ in an intent.
+fn told(seed: &Seed, action: &str, meta: &Value) -> Guard {
+    let mut stream = RawStream::new(seed, 9);
+    let event = EventId::from_parts(1, [3; 10]);
+    let about = json!({"type": "intent", "id": event.to_string()});
+    let body =
+        json!({"v": 1, "id": event.to_string(), "kind": "audit", "action": action, "outcome": "failure", "resource": about, "meta": meta});
+    stream.frame(&Frame::Event(Item { event, recorded_at: Timestamp::from_micros(now()), body: body.to_string().as_bytes() }));
+    stream.die();
+    seed.ingest();
+    nothing()
 }
 
 /// Holds the agent's lock, says that it is one, and ingests nothing.

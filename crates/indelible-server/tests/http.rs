@@ -112,6 +112,53 @@ fn one_record_comes_with_its_leaf() {
     assert_eq!(get(&agent, "/v1/events/nonsense").0, 400);
 }
 
+/// A page as somebody sees it who has opened a link.
+fn pages(seed: &Seed, agent: &Agent) -> impl Fn(&str) -> String {
+    let address = agent.address;
+    let ask = move |target: &str, cookie: &str| {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(connection, "GET {target} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let link = String::from_utf8(seed.indelible(&["link"]).stdout).unwrap();
+    let (_, token) = link.trim().split_once("/open/").unwrap();
+    let opened = ask(&format!("/open/{token}"), "");
+    let cookie = opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap().to_owned();
+    // A slash is escaped, as in text of others.
+    move |target| ask(target, &cookie).replace("&#x2f;", "/")
+}
+
+#[test]
+fn the_page_of_an_event_in_doubt_leads_to_what_became_of_it_and_back() {
+    let seed = Seed::clinic();
+    let first = |agent: &Agent, query: &str| {
+        let (_, page) = get(agent, &format!("/v1/events?q={query}"));
+        page["rows"][0]["event"]["id"].as_str().unwrap().to_owned()
+    };
+    let agent = seed.agent();
+    let doubtful = first(&agent, "verdict%3Ain_doubt");
+    let page = pages(&seed, &agent)(&format!("/events/{doubtful}"));
+    assert!(page.contains("nothing has told it since.</p>"), "{page}");
+    drop(agent);
+    seed.resolve_the_doubt();
+    seed.ingest();
+    let agent = seed.agent();
+    let resolution = first(&agent, "action%3Aaudit.resolve");
+    let page = pages(&seed, &agent);
+    let of_event = page(&format!("/events/{doubtful}"));
+    assert!(of_event.contains(&format!(r#"told later: <a href="/events/{resolution}">it was committed</a>.</p>"#)), "{of_event}");
+    let of_resolution = page(&format!("/events/{resolution}"));
+    assert!(
+        of_resolution.contains(&format!(r#"what became of <a href="/events/{doubtful}">an event in doubt</a>.</p>"#)),
+        "{of_resolution}"
+    );
+    let of_another = page("/events/2");
+    assert!(of_another.contains("Verify this event again") && !of_another.contains("in doubt"), "{of_another}");
+}
+
 #[test]
 fn every_reading_is_in_the_trail_before_its_answer_leaves() {
     let seed = Seed::clinic();

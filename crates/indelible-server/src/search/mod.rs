@@ -8,6 +8,7 @@
 mod check;
 mod clock;
 mod count;
+mod doubt;
 mod figures;
 mod hint;
 mod histogram;
@@ -33,6 +34,7 @@ pub(crate) use check::Check;
 pub use clock::Clock;
 pub(crate) use clock::{shown_in, zone_name};
 pub use count::{COUNT_DEADLINE, CountRequest, Counted, total};
+pub(crate) use doubt::{Doubt, doubt};
 pub(crate) use figures::{CountedDocument, HistogramDocument, TopDocument};
 pub use histogram::{BARS_MAX, Bar, Histogram, histogram};
 pub(crate) use json::{Document, Line, Page};

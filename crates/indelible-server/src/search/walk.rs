@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
@@ -256,8 +256,8 @@ fn next_block(rest: &Range<u64>, first_index: u64, hint: Option<&Bits>, order: O
 pub(super) struct TrailResolutions<'a, 't> {
     trail: &'t Trail<'a>,
     known: HashMap<EventId, bool>,
-    /// What the parts that no run covers say; read once.
-    unindexed: Option<HashSet<String>>,
+    /// What the parts that no run covers say: the leaf by the event that it resolves; read once.
+    unindexed: Option<HashMap<String, u64>>,
 }
 
 impl<'a, 't> TrailResolutions<'a, 't> {
@@ -265,10 +265,11 @@ impl<'a, 't> TrailResolutions<'a, 't> {
         Self { trail, known: HashMap::new(), unindexed: None }
     }
 
-    fn look_up(&mut self, event: EventId) -> Result<bool, SearchError> {
+    /// The leaf that says what became of an event.
+    pub(super) fn look_up(&mut self, event: EventId) -> Result<Option<u64>, SearchError> {
         let id = event.to_string();
-        if self.unindexed()?.contains(&id) {
-            return Ok(true);
+        if let Some(leaf_index) = self.unindexed()?.get(&id) {
+            return Ok(Some(*leaf_index));
         }
         let term = Term::of(Field::Resource, format!("event/{id}").as_bytes());
         for file in self.trail.files(Order::NewestFirst) {
@@ -277,23 +278,24 @@ impl<'a, 't> TrailResolutions<'a, 't> {
                 let mut bits = run.lookup(term)?;
                 bits.or(&run.lookup(Term::MORE)?);
                 for place in bits.iter(Order::NewestFirst) {
-                    let record = self.trail.reader.record(span.first_index + place as u64)?;
+                    let leaf_index = span.first_index + place as u64;
+                    let record = self.trail.reader.record(leaf_index)?;
                     if record.is_some_and(|record| resolved(&record).is_some_and(|resolved| resolved == id)) {
-                        return Ok(true);
+                        return Ok(Some(leaf_index));
                     }
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    fn unindexed(&mut self) -> Result<&HashSet<String>, SearchError> {
+    fn unindexed(&mut self) -> Result<&HashMap<String, u64>, SearchError> {
         if self.unindexed.is_none() {
-            let mut found = HashSet::new();
+            let mut found = HashMap::new();
             for file in self.trail.files(Order::OldestFirst) {
                 for span in self.trail.spans(file)?.iter().filter(|span| !span.indexed) {
                     self.trail.reader.records(span.range(), trail::Order::OldestFirst, |record| {
-                        found.extend(resolved(&record));
+                        found.extend(resolved(&record).map(|event| (event, record.leaf_index)));
                         ControlFlow::Continue(())
                     })?;
                 }
@@ -309,14 +311,14 @@ impl Resolutions for TrailResolutions<'_, '_> {
         if let Some(known) = self.known.get(&event) {
             return Ok(*known);
         }
-        let found = self.look_up(event)?;
+        let found = self.look_up(event)?.is_some();
         self.known.insert(event, found);
         Ok(found)
     }
 }
 
 /// The event that a record resolves, if it does: only the agent can tell.
-fn resolved(record: &StoredLeaf) -> Option<String> {
+pub(super) fn resolved(record: &StoredLeaf) -> Option<String> {
     if record.entry.stream != StreamId::AGENT {
         return None;
     }

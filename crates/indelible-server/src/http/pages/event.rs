@@ -19,12 +19,12 @@ use super::diff::{FIELDS_MAX, changes, shown};
 use super::formats::{Format, json};
 use super::proof::{Evidence, evidence};
 use super::query_bar::{Parts, href, term};
-use super::row::{Row, When, duration, number, text};
+use super::row::{Row, When, duration, number, part, text};
 use super::sessions::Visitor;
 use super::templates::{data, frame, render};
 use crate::cli::Body;
 use crate::retention::Purge;
-use crate::search::{Check, Document, StoredRecord, Wanted, find};
+use crate::search::{Check, Document, Doubt, StoredRecord, Wanted, doubt, find};
 use crate::verify::receipt;
 
 /// Answers one record, for people or for programs.
@@ -35,17 +35,18 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let (id, format) = Format::of_name(&name);
     let (wanted, sought, dir) = (Wanted::parse(id)?, id.to_owned(), api.status.dir().clone());
-    let (record, check, evidence) = read(&api, move |reader| {
+    let (record, check, evidence, doubt) = read(&api, move |reader| {
         let record = find(reader, &wanted, &sought)?;
         let check = Check::of(&record);
         let evidence = evidence(&dir, reader, record.hit.leaf_index, &check);
-        Ok((record, check, evidence))
+        let doubt = doubt(reader, &record)?;
+        Ok((record, check, evidence, doubt))
     })
     .await?;
     api.record(visitor.actor(), &Read::by_nobody("event", id, &record.query()).count(1)).await?;
     match format {
         Format::Json => json(&Document::new(&record, &check)),
-        _ => Ok(render("event.html", rendered(&api, &record, &check, &evidence))),
+        _ => Ok(render("event.html", rendered(&api, &record, &check, &evidence, doubt.map(Told::of)))),
     }
 }
 
@@ -105,7 +106,42 @@ impl Fact {
     }
 }
 
-fn rendered(api: &Api, record: &StoredRecord, check: &Check, evidence: &Evidence) -> minijinja::Value {
+/// What is told of a doubt: a sentence, and a link with which it ends.
+#[derive(Debug, Serialize)]
+struct Told {
+    sentence: &'static str,
+    link: &'static str,
+    href: Option<String>,
+}
+
+impl Told {
+    fn of(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Open => Self {
+                sentence: "How the transaction of this event ended was not known when it was taken in, and nothing has told it since",
+                link: "",
+                href: None,
+            },
+            Doubt::Resolved { by, result } => Self {
+                sentence: "How the transaction of this event ended was not known when it was taken in. It was told later:",
+                link: match result.as_str() {
+                    "committed" => "it was committed",
+                    "rolled_back" => "it was rolled back",
+                    "nothing_happened" => "it was committed, and this event did not happen",
+                    _ => "how it ended",
+                },
+                href: Some(format!("/events/{by}")),
+            },
+            Doubt::Resolves { event } => Self {
+                sentence: "This record says what became of",
+                link: "an event in doubt",
+                href: Some(format!("/events/{}", part(&event))),
+            },
+        }
+    }
+}
+
+fn rendered(api: &Api, record: &StoredRecord, check: &Check, evidence: &Evidence, told: Option<Told>) -> minijinja::Value {
     let hit = &record.hit;
     let body = Body::of(hit);
     let whole: Value = serde_json::from_slice(&hit.body).unwrap_or_default();
@@ -124,6 +160,7 @@ fn rendered(api: &Api, record: &StoredRecord, check: &Check, evidence: &Evidence
         meta => whole.get("meta").map(pretty),
         erased => hit.erased.then(|| record.purge.as_ref().map_or_else(|| "by nothing that the trail names".to_owned(), Purge::sentence)),
         erased_by => record.purge.as_ref().map(|purge| format!("/events/{}", purge.event)),
+        told => data(told),
         truncated => whole.get("truncated") == Some(&Value::Bool(true)),
         evidence => data(evidence),
         entry => check.entry.as_ref().map(|entry| context! {
