@@ -215,9 +215,12 @@ impl Answers {
         }
         if let Some(committed) = self.committed.get(service).filter(|committed| is_newer(committed, shown, now)) {
             let text = committed.render();
-            written = written.and(watch.excuse(&folder, || write_for_others(&folder.join(COMMITTED), text.as_bytes())));
+            let tried = watch.excuse(&folder, || write_for_others(&folder.join(COMMITTED), text.as_bytes()));
             shown.committed_at = Some(now);
-            shown.committed = committed.version();
+            if tried.is_ok() {
+                shown.committed = committed.version();
+            }
+            written = written.and(tried);
         }
         match written {
             Ok(()) => shown.warned = None,

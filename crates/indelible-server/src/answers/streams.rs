@@ -65,8 +65,9 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Keeps streams that the open file leaves behind.
+    /// Keeps streams that the open file leaves behind, and forgets those that it has left behind long ago.
     pub(super) fn keep(&mut self, left: impl Iterator<Item = (StreamId, StreamRow)>, now: Timestamp) {
+        self.left.retain(|_, (_, at)| is_recent(*at, now));
         self.left.extend(left.map(|(stream, row)| (stream, (row, now))));
     }
 
@@ -103,8 +104,7 @@ impl Streams {
 
     /// What to say of the streams of a service, and whether some are left out.
     pub(super) fn answers(&self, service: &str, view: &View<'_>, now: Timestamp) -> (BTreeMap<StreamId, StreamAnswer>, bool) {
-        let is_recent = |at: Timestamp| now.micros().saturating_sub(at.micros()) <= KEPT_FOR;
-        let left = self.left.iter().filter(|(stream, (_, at))| is_recent(*at) && !view.streams.contains_key(stream));
+        let left = self.left.iter().filter(|(stream, (_, at))| is_recent(*at, now) && !view.streams.contains_key(stream));
         let all = view.streams.iter().chain(left.map(|(stream, (row, _))| (stream, row)));
         let mut rows: Vec<_> = all.filter(|(stream, row)| row.service == service && **stream != StreamId::AGENT).collect();
         let mut cut = rows.len() > STREAMS_MAX;
@@ -125,4 +125,8 @@ impl Streams {
         }
         (answers, cut)
     }
+}
+
+fn is_recent(left_at: Timestamp, now: Timestamp) -> bool {
+    now.micros().saturating_sub(left_at.micros()) <= KEPT_FOR
 }

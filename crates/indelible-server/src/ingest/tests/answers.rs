@@ -362,3 +362,18 @@ fn what_an_application_calls_a_resolution_resolves_nothing() {
     site.step();
     assert_eq!(unknown(&site), 0, "right after its resolution");
 }
+
+#[test]
+fn what_could_not_be_written_is_tried_again() {
+    let mut site = Site::new();
+    let mut stream = site.stream(1);
+    // No rename puts a file in the place of a folder.
+    fs::create_dir(file(&site, COMMITTED_FILE)).unwrap();
+    stream.intent_with(1, Evidence::Marker, &[1]);
+    stream.outcome(1, COMMITTED);
+    site.step();
+    fs::remove_dir(file(&site, COMMITTED_FILE)).unwrap();
+    site.wait(10 * SECOND_MS);
+    site.step();
+    assert_eq!(read(&site, COMMITTED_FILE)["intents"][0]["intent"], intent_id(1));
+}
