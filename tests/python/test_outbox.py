@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from indelible._errors import IndelibleError
 from indelible.django.evidence import _journals, _marks, _outbox
 from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.evidence._resolver import Lock
+from indelible.django.management import _outbox as commands
 from proofs import answer, kinds, sent
 from servers import environment
 from testproject.models import Doctor, Row, Secret
@@ -301,6 +303,16 @@ def test_the_command_drains_once_or_follows(site: Site, capsys: pytest.CaptureFi
         call_command("indelible", "outbox", "drain")
     other.release()
     assert numbers(site.trail) == [(1, "committed_by_outbox")]
+
+
+def test_a_drainer_that_follows_names_a_problem_once(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = iter((False, False, True))
+    monkeypatch.setattr(commands, "_stopping", lambda: SimpleNamespace(wait=lambda _: next(rounds)))
+    monkeypatch.setattr(_marks, "is_ready", lambda *_: False)
+    call_command("indelible", "outbox", "drain", "--follow")
+    assert capsys.readouterr().out.count("default: the table indelible_outbox is not there") == 1
 
 
 def test_the_command_refuses_where_there_is_no_outbox(trail: Trail) -> None:

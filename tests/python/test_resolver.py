@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from indelible.django.evidence import _journals, _marks, _resolver, _resolving
 from indelible.django.evidence._fences import Markers
 from indelible.django.evidence._reconciler import BATCHES_MAX
 from indelible.django.evidence._resolver import Lock, Resolver, Round
+from indelible.django.management import _resolve as commands
 from proofs import answer, committed, markers, unresolved
 from servers import environment
 from testproject.models import Doctor
@@ -469,6 +471,18 @@ def test_the_command_resolves_and_says_what_it_did(site: Site, capsys: pytest.Ca
     with pytest.raises(CommandError, match="another process"):
         call_command("indelible", "resolve")
     other.release()
+
+
+def test_a_command_that_follows_names_a_problem_once(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(site.folder, {DEAD: (1, True)}, [unresolved(str(site.intent()), (DEAD, 1))])
+    rounds = iter((None, None))
+    monkeypatch.setattr(_resolver, "_connected", lambda markers: "no route to it")
+    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=lambda _: next(rounds)))
+    with pytest.raises(StopIteration):
+        call_command("indelible", "resolve", "--follow")
+    assert capsys.readouterr().out.count("default: no route to it") == 1
 
 
 def test_the_command_refuses_where_nothing_asks_for_markers(trail: Trail) -> None:

@@ -44,9 +44,13 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         raise Failure(f"{why} ({folder})", "python manage.py indelible hello")
     drainer = Drainer(folder, recorder)
     stopping = _stopping() if options["follow"] else None
-    _tell(write, drainer.round(), always=stopping is None)
-    while stopping is not None and not stopping.wait(INTERVAL_S):
-        _tell(write, drainer.round(), always=False)
+    problems: Mapping[str, str] = {}
+    while True:
+        done = drainer.round()
+        _tell(write, done, always=stopping is None or done.problems != problems)
+        problems = done.problems
+        if stopping is None or stopping.wait(INTERVAL_S):
+            break
     if not drainer.give_back():
         # Closing the journal in order would write where a row says that its own frame is.
         sys.stdout.flush()

@@ -33,9 +33,10 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         raise Failure("nothing here asks for markers, so there is nothing to resolve", "python manage.py indelible settings")
     folder = _journals.folder()
     lock, resolver = Lock(folder), Resolver(folder)
+    problems: Mapping[str, str] = {}
     try:
         while True:
-            _round(write, lock, resolver, follows=options["follow"])
+            problems = _round(write, lock, resolver, problems, follows=options["follow"])
             if not options["follow"]:
                 return
             time.sleep(INTERVAL_S)
@@ -45,10 +46,11 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         lock.release()
 
 
-def _round(write: Write, lock: Lock, resolver: Resolver, *, follows: bool) -> None:
+def _round(write: Write, lock: Lock, resolver: Resolver, known: Mapping[str, str], *, follows: bool) -> Mapping[str, str]:
+    """Resolves, and says so where anything is other than before; the problems that are ``known`` from now on."""
     if not lock.hold():
         if follows:
-            return
+            return known
         raise Failure(
             f"another process of this service resolves already, or {_journals.folder()} cannot be written", "wait, or add --follow"
         )
@@ -56,9 +58,11 @@ def _round(write: Write, lock: Lock, resolver: Resolver, *, follows: bool) -> No
     if recorder is None:
         raise Failure("nothing can be recorded by this process", "python manage.py indelible hello")
     done = resolver.round(recorder, reconcile=not follows)
-    if done.did_something or not follows:
+    if done.did_something or not follows or not done.problems.items() <= known.items():
         for line in lines_of(done):
             write(line)
+    # A round that had nothing to ask says nothing of a database.
+    return {**known, **done.problems}
 
 
 def lines_of(done: Round) -> list[str]:
