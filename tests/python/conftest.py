@@ -24,10 +24,17 @@ import django
 # Test modules import models at their top, which is before pytest-django would do this.
 django.setup()
 
+import stub  # noqa: E402
 from trails import Trail  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 ALIASES = ("default", "other")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test means anything with a native module of another source: what it lacks becomes faults that applications do not see."""
+    if lacking := stub.lacking():
+        pytest.exit(f"the native module is older than _native.pyi and lacks {', '.join(lacking)}: run scripts/build-native", returncode=2)
 
 
 @pytest.fixture(scope="session")

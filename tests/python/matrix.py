@@ -81,15 +81,22 @@ class Site:
         self.kill_agent()
         self._log.close()
 
-    def verdict(self, context: str, *, decided: bool = True) -> str:
-        """Compares database and trail when everything has ended; the counts. Not ``decided``: what is in doubt may stay so."""
+    def verdict(self, context: str) -> str:
+        """Compares database and trail when everything has ended; the counts."""
+        # A fault of ours costs a transaction its marker and nothing else, so that the trail alone would say as little as of a kill.
+        assert not (faults := self._faults()), f"{context}: {faults[0]}"
         connection.close()
         rows = list(Doctor.objects.values_list("name", flat=True))
         if self._evidence != "ack":
             settle(self.trail)
-        counts = judge(rows, claims(self.trail), decided=decided and self._evidence != "ack", context=context)
+        counts = judge(rows, claims(self.trail), decided=self._evidence != "ack", context=context)
         assert self.trail.command("verify"), context
         return counts
+
+    def _faults(self) -> list[str]:
+        """Faults of ours that the processes have logged, each with its traceback and what came after it."""
+        _, *faults = (self._folder / "processes.log").read_text(errors="replace").split("indelible: a fault in ")
+        return [fault[:2000] for fault in faults]
 
     def _ask(self, line: str) -> str:
         assert self._nursery.stdin is not None

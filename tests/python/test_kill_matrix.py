@@ -102,9 +102,7 @@ def test_a_worker_killed_at_every_failpoint(database: Cluster | None, trail: Tra
             armed = f"{failpoint}:{1 + chance.randrange(4)}"
             worker = ours.work(chance.randrange(2**31), pause_ms=0, count=400, failpoint=armed)
             assert ours.ended(worker) == -signal.SIGKILL, f"{armed} is not come to"
-    # Not all are decided: some intents of workers that die so early are journaled with evidence ack, whatever was asked for.
-    counts = ours.verdict(f"seed {SEED + number}", decided=False)
-    print(f"{len(WORKER_FAILPOINTS)} failpoints of a worker, seed {SEED + number}: {counts}")
+    print(f"{len(WORKER_FAILPOINTS)} failpoints of a worker, seed {SEED + number}: {ours.verdict(f'seed {SEED + number}')}")
 
 
 @pytest.mark.parametrize("number", range(SEEDS))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+import stub
 from indelible import _native
+from stub import CLASSES, FUNCTIONS, STUB
 
-STUB = ast.parse((Path(__file__).parents[2] / "python" / "indelible" / "_native.pyi").read_text())
-CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
-FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
 VALUES = {node.target.id: node for node in STUB.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+EXPORTED_AGAIN = {alias.name for node in STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname}
 METHODS = [(owner, node) for owner, each in CLASSES.items() for node in each.body if isinstance(node, ast.FunctionDef)]
 
 
@@ -23,22 +22,30 @@ def public(names: Any) -> set[str]:
 
 
 def test_the_module_and_the_stub_have_the_same_names() -> None:
-    assert public(dir(_native)) == public(CLASSES) | public(FUNCTIONS) | public(VALUES)
+    assert public(dir(_native)) == public(CLASSES) | public(FUNCTIONS) | public(VALUES) | EXPORTED_AGAIN
     assert "__version__" in VALUES
 
 
 def test_the_stub_exports_all_of_it() -> None:
     (exported,) = (node.value for node in STUB.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
-    assert set(ast.literal_eval(exported)) == public(CLASSES) | public(FUNCTIONS) | public(VALUES) | {"__version__"}
+    assert set(ast.literal_eval(exported)) == public(CLASSES) | public(FUNCTIONS) | public(VALUES) | EXPORTED_AGAIN | {"__version__"}
 
 
 @pytest.mark.parametrize("owner", sorted(CLASSES))
 def test_a_class_has_the_members_that_the_stub_says(owner: str) -> None:
-    said = {node.name for node in CLASSES[owner].body if isinstance(node, ast.FunctionDef)}
-    real = getattr(_native, owner)
-    assert public(vars(real)) == public(said)
-    # What a class answers for unknown names is not among its attributes.
-    assert all(hasattr(real, name) for name in said - {"__getattr__"})
+    assert public(vars(getattr(_native, owner))) == public(stub.members(owner))
+
+
+def test_nothing_that_the_stub_names_is_lacking_and_what_an_older_module_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stub.lacking() == []
+
+    class Intent:
+        """As it was before it had modes."""
+
+        id = position = evidence = committed = committed_keyed = rolled_back = unknown = without_marker = None
+
+    monkeypatch.setattr(_native, "Intent", Intent)
+    assert stub.lacking() == ["Intent.on_failure"]
 
 
 @pytest.mark.parametrize("owner", sorted(CLASSES))
