@@ -46,7 +46,7 @@ def kinds(statements: Iterable[str]) -> list[str]:
     found = []
     for statement in statements:
         words = statement.replace('"', "").replace("(", " ").split()
-        found.append(f"INSERT {words[2]}" if words[0] == "INSERT" else words[0])
+        found.append(f"INSERT {words[2].rpartition('.')[2]}" if words[0] == "INSERT" else words[0])
     return found
 
 

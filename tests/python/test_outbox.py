@@ -349,3 +349,18 @@ def test_a_row_that_cannot_be_written_takes_the_transaction_along_and_with_best_
     assert rows() == []
     assert [frame.kind for frame in site.trail.frames()] == [journal.INTENT, journal.OUTCOME]
     assert Doctor.objects.count() == 0
+
+
+def test_a_drainer_holds_no_more_than_a_few_large_rows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        Row.objects.create(number=number)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(length(payload)) FROM indelible_outbox")
+        ((size,),) = cursor.fetchall()
+    rows = _outbox.Rows("default")
+    assert len(rows.waiting(200)) == 3
+    monkeypatch.setattr(_outbox, "TAKEN_BYTES", 2 * size)
+    assert len(rows.waiting(200)) == 2
+    monkeypatch.setattr(_outbox, "TAKEN_BYTES", 1)
+    assert len(rows.waiting(200)) == 1
+    assert site.drainer().round() == Drained(journaled=3)

@@ -16,8 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from indelible.django import _evidence
 from indelible.django._guard import RecordingRefused
+from indelible.django._outcomes import can_commit
 from indelible.django.evidence._journals import journal_id
-from indelible.django.evidence._tables import NOW
+from indelible.django.evidence._tables import NOW, base_of, homes
 from indelible.django.registry import Evidence
 
 logger = logging.getLogger("indelible")
@@ -28,12 +29,25 @@ ABSENT_FOR_S: Final = 5.0
 TOLD_EVERY_S: Final = 60.0
 
 _SAVEPOINT: Final = "indelible_mark"
+# Where a new connection would find it, which is where every process and the resolver look, else where this one does.
+_HOME_SQL: Final = """
+SELECT coalesce(
+    (SELECT space.nspname::text
+     FROM pg_settings AS setting
+     CROSS JOIN LATERAL unnest(string_to_array(setting.reset_val, ',')) WITH ORDINALITY AS given (name, place)
+     JOIN pg_namespace AS space ON space.nspname = replace(trim(both ' "' from given.name), '$user', session_user::text)
+     JOIN pg_class AS relation ON relation.relnamespace = space.oid AND relation.relname = %s
+     WHERE setting.name = 'search_path' AND has_schema_privilege(space.oid, 'USAGE')
+     ORDER BY given.place LIMIT 1),
+    (SELECT space.nspname::text FROM pg_class AS relation JOIN pg_namespace AS space ON space.oid = relation.relnamespace
+     WHERE relation.oid = to_regclass(%s)))
+"""
 _MARKER_COLUMNS: Final = "id, state, stream, sequence, journal, created_at"
 _OUTBOX_COLUMNS: Final = "id, payload, created_at"
 
-_Base = tuple[str, str, str, str]
-_present: Final[set[tuple[_Base, Evidence]]] = set()
-_absent_at: Final[dict[tuple[_Base, Evidence], float]] = {}
+_Key = tuple[tuple[str, str, str, str], Evidence]
+_present: Final[set[_Key]] = set()
+_absent_at: Final[dict[_Key, float]] = {}
 _told_at = -TOLD_EVERY_S
 
 
@@ -42,19 +56,19 @@ def is_ready(connection: BaseDatabaseWrapper, evidence: Evidence) -> bool:
 
     The connection must be connected and its transaction not aborted.
     """
-    key = (_base(connection), evidence)
+    key = (base_of(connection), evidence)
     if key in _present:
         return True
     if time.monotonic() - _absent_at.get(key, -ABSENT_FOR_S) < ABSENT_FOR_S:
         return False
-    if _has_table(connection, _evidence.table_of(evidence)):
+    if _find(connection, _evidence.table_of(evidence)):
         _present.add(key)
         return True
     _note_absent(key)
     return False
 
 
-def _note_absent(key: tuple[_Base, Evidence]) -> None:
+def _note_absent(key: _Key) -> None:
     """Before its migration, a transaction goes on with the evidence that needs no table; somebody should know."""
     global _told_at
     now = time.monotonic()
@@ -71,6 +85,7 @@ def forget_tables() -> None:
     """Asks for every table again: migrations ran."""
     global _told_at
     _present.clear()
+    homes.clear()
     _absent_at.clear()
     _told_at = -TOLD_EVERY_S
 
@@ -84,7 +99,7 @@ def mark(connection: BaseDatabaseWrapper, intent: uuid.UUID, stream: uuid.UUID, 
     """
     values = (_key(connection, intent), 1, _key(connection, stream), sequence, _key(connection, journal_id()))
     try:
-        _insert(connection, f"indelible_marker ({_MARKER_COLUMNS})", values, guarded=guarded)
+        _insert(connection, f"{_named(connection, 'indelible_marker')} ({_MARKER_COLUMNS})", values, guarded=guarded)
     except DatabaseError as error:
         if not guarded and _is_taken(connection, error):
             raise RecordingRefused(
@@ -100,7 +115,9 @@ def put_in_outbox(connection: BaseDatabaseWrapper, intent: uuid.UUID, payload: b
     Raises:
         DatabaseError: what the database says.
     """
-    _insert(connection, f"indelible_outbox ({_OUTBOX_COLUMNS})", (_key(connection, intent), payload), guarded=guarded)
+    _insert(
+        connection, f"{_named(connection, 'indelible_outbox')} ({_OUTBOX_COLUMNS})", (_key(connection, intent), payload), guarded=guarded
+    )
 
 
 def _insert(connection: BaseDatabaseWrapper, into: str, values: tuple[Any, ...], *, guarded: bool) -> None:
@@ -127,13 +144,36 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...] 
         cursor.execute(sql, *() if values is None else (values,))
 
 
-def _has_table(connection: BaseDatabaseWrapper, table: str) -> bool:
-    sql, values = "SELECT to_regclass(%s) IS NOT NULL", (table,)
+def _find(connection: BaseDatabaseWrapper, table: str) -> bool:
+    """Whether there is a table, and on PostgreSQL where. A database that does not say has none, and the transaction goes on."""
     if connection.vendor == "sqlite":
-        sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return _ask(connection, "SELECT max(name) FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
+    in_transaction = can_commit(connection)
+    try:
+        if in_transaction:
+            _execute(connection, f"SAVEPOINT {_SAVEPOINT}")
+        home = _ask(connection, _HOME_SQL, (table, table))
+    except DatabaseError:
+        if in_transaction:
+            _execute(connection, f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
+        return False
+    if in_transaction:
+        _execute(connection, f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    if home is not None:
+        homes[base_of(connection)] = home
+    return home is not None
+
+
+def _ask(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Any:
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql, values)
-        return bool(cursor.fetchone()[0])
+        return cursor.fetchone()[0]
+
+
+def _named(connection: BaseDatabaseWrapper, table: str) -> str:
+    """A table of ours by its whole name: the application may have another search path at COMMIT, as with a schema for each tenant."""
+    home = homes.get(base_of(connection))
+    return table if home is None else f"{connection.ops.quote_name(home)}.{table}"
 
 
 def _key(connection: BaseDatabaseWrapper, key: uuid.UUID | None) -> Any:
@@ -148,8 +188,3 @@ def _is_taken(connection: BaseDatabaseWrapper, error: DatabaseError) -> bool:
     if connection.vendor == "sqlite":
         return "UNIQUE" in str(cause) and "indelible_marker" in str(cause)
     return (getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)) == "23505"
-
-
-def _base(connection: BaseDatabaseWrapper) -> _Base:
-    settings = connection.settings_dict
-    return connection.alias, str(settings.get("NAME")), str(settings.get("HOST")), str(settings.get("PORT"))

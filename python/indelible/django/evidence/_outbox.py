@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TAKEN_AT_ONCE: Final = 200
 """How many rows are assigned in one transaction."""
+TAKEN_BYTES: Final = 32 << 20
+"""How many bytes of events are held at once: a row has as many as one transaction may hold."""
 DAMAGED: Final = -1
 """The sequence of a row whose payload cannot be read: it is kept, and nobody takes it again."""
 
@@ -70,9 +72,19 @@ class Rows(Table):
     """The outbox of one database. Every method may raise ``DatabaseError``, see :class:`Table`."""
 
     def waiting(self, limit: int) -> list[tuple[uuid.UUID, bytes]]:
-        """The oldest rows that nobody has assigned, with their events."""
-        sql = f"SELECT id, payload FROM indelible_outbox WHERE stream IS NULL AND sequence IS NULL ORDER BY id LIMIT {limit}"
-        return [(identifier(row[0]), bytes(row[1])) for row in self.read(sql)]
+        """The oldest rows that nobody has assigned, with their events: at most :data:`TAKEN_BYTES` of them, or a single one."""
+        free = "FROM indelible_outbox WHERE stream IS NULL AND sequence IS NULL"
+        total = 0
+        taken: list[uuid.UUID] = []
+        for intent, size in self.read(f"SELECT id, length(payload) {free} ORDER BY id LIMIT {limit}"):
+            total += size
+            if taken and total > TAKEN_BYTES:
+                break
+            taken.append(identifier(intent))
+        if not taken:
+            return []
+        rows = self.read(f"SELECT id, payload {free} AND id IN ({self.marks(taken)}) ORDER BY id", *taken)
+        return [(identifier(row[0]), bytes(row[1])) for row in rows]
 
     def assigned(self, journal: uuid.UUID, after: uuid.UUID) -> list[Assigned]:
         """Rows assigned to streams of a journal, in the order of their identifiers, at most :data:`BATCH`."""

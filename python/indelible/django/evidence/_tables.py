@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 BATCH: Final = 1_000
 """How many rows one statement lists at most."""
@@ -20,6 +21,11 @@ NOW: Final = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %
 DAY_AGO: Final = {"postgresql": "clock_timestamp() - interval '24 hours'", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-24 hours')"}
 
 _PARAMETERS_MAX: Final = 500
+
+_Base = tuple[str, str, str, str]
+homes: Final[dict[_Base, str]] = {}
+"""The schema of PostgreSQL that our tables of a database are in, as far as somebody has looked (see ``_marks``)."""
+
 _BEGIN: Final = {
     "postgresql": (
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10s'; "
@@ -29,6 +35,12 @@ _BEGIN: Final = {
 }
 # A second process that writes is waited for as long as a lock of PostgreSQL, and what is committed is on the disk.
 _SQLITE_SETTINGS: Final = ("PRAGMA busy_timeout = 1000", "PRAGMA synchronous = FULL")
+
+
+def base_of(connection: BaseDatabaseWrapper) -> _Base:
+    """Which database a connection is to, as its settings say."""
+    settings = connection.settings_dict
+    return connection.alias, str(settings.get("NAME")), str(settings.get("HOST")), str(settings.get("PORT"))
 
 
 class Table:
@@ -86,6 +98,8 @@ class Table:
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             cursor.execute(_BEGIN[self.vendor])
             try:
+                if (home := homes.get(base_of(connection))) is not None:
+                    cursor.execute(f"SET LOCAL search_path = {connection.ops.quote_name(home)}")
                 yield cursor
                 cursor.execute("COMMIT")
             except BaseException:
