@@ -1,20 +1,21 @@
 //! What a sink must do when real agents are killed, and destinations refuse, hang, fill up and come back.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod faulty;
 mod seed;
 mod sinks_support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
 use indelible::{Frame, Item, SegmentHeader, StreamId, Timestamp, encode_frame};
 use seed::eventually;
 use serde_json::json;
-use sinks_support::{Arrived, FILES, STDOUT, World, end, end_code, files_in};
+use sinks_support::{Arrived, FILES, Process, STDOUT, World, end, end_code, files_in};
 
 /// One kind of sink as this suite sees it.
 struct Kind {
@@ -32,7 +33,7 @@ const NATIVE: Kind =
 const STDOUT_KIND: Kind =
     Kind { config: STDOUT, failpoints: &["sink.cursor", "sink.delivered", "sink.stdout"], arrived: World::outputs, once: false };
 
-/// Failpoints that a healthy destination never comes by; src/sink/files/tests.rs makes what leads there.
+/// Failpoints that a healthy destination never comes by; each has a test of its own below that leads there.
 const RARE: [&str; 5] =
     ["sink.files.cut", "sink.files.rotate.cut", "sink.files.rotate.deleted", "sink.files.rotate.empty", "sink.files.taken_over"];
 
@@ -90,6 +91,98 @@ fn survives_kills(kind: &Kind) {
     end(&mut agent);
     check(kind, &world);
     assert_eq!(world.seed.indelible(&["verify"]).status.code(), Some(0));
+}
+
+/// A data directory whose events are delivered, all to one file, and whose agent has ended.
+fn delivered() -> World {
+    let mut world = World::new(&FILES.replace("file_bytes_max = 8192", "file_bytes_max = 1000000"));
+    world.record(1);
+    caught_up(&mut world);
+    world
+}
+
+fn caught_up(world: &mut World) {
+    let mut agent = world.start(None);
+    world.wait_for("everything is delivered", |sink| sink["state"] == "caught_up" && sink["lag_records"] == 0);
+    end(&mut agent);
+}
+
+fn current_file(world: &World) -> PathBuf {
+    world.seed.dir().sink("s").join("files").join("events.jsonl")
+}
+
+fn killed_at(mut agent: Process, failpoint: &str) {
+    let status = eventually(&format!("{failpoint} kills the agent"), || agent.try_wait().unwrap());
+    assert_eq!(status.code(), None, "{failpoint}: killed, not ended");
+}
+
+/// After a crash of the machine a file can be longer than what reached the disk of it.
+fn lengthen(file: &Path) {
+    fs::OpenOptions::new().append(true).open(file).unwrap().write_all(&[0; 700]).unwrap();
+}
+
+#[test]
+fn an_agent_killed_while_it_cuts_off_what_nobody_wrote_delivers_every_event_once() {
+    let mut world = delivered();
+    lengthen(&current_file(&world));
+    world.record(1);
+    killed_at(world.start(Some("sink.files.cut")), "sink.files.cut");
+    caught_up(&mut world);
+    check(&NATIVE, &world);
+}
+
+#[test]
+fn an_agent_killed_while_it_cuts_a_full_file_delivers_every_event_once() {
+    let mut world = World::new(FILES);
+    world.record(3);
+    killed_at(world.start(Some("sink.files.rotate.before")), "sink.files.rotate.before");
+    lengthen(&current_file(&world));
+    killed_at(world.start(Some("sink.files.rotate.cut")), "sink.files.rotate.cut");
+    caught_up(&mut world);
+    check(&NATIVE, &world);
+}
+
+#[test]
+fn an_agent_killed_while_it_deletes_old_files_keeps_as_many_as_it_was_told() {
+    let mut world = World::new(&FILES.replace("rotated_files_max = 10000", "rotated_files_max = 1"));
+    world.record(6);
+    killed_at(world.start(Some("sink.files.rotate.deleted")), "sink.files.rotate.deleted");
+    caught_up(&mut world);
+    let (kept, trail) = (world.files().concat(), world.trail());
+    assert_eq!(kept, trail[trail.len() - kept.len()..], "the newest, in order, each once");
+    let files = fs::read_dir(current_file(&world).parent().unwrap()).unwrap().count();
+    assert_eq!(files, 2, "the current one and one that was put away");
+}
+
+/// Its first sync fails, so that what was written may never have reached the disk and nothing of the file is covered.
+#[test]
+fn an_agent_killed_while_it_gives_up_a_file_that_could_not_be_synced_delivers_every_event_once() {
+    let mut world = World::new(FILES);
+    world.record(1);
+    let (signs, fault) = (faulty::Signs::new(), faulty::Fault { kind: faulty::KINDS[3], at: 1, and_on: false });
+    let file = current_file(&world);
+    let failpoint = "sink.files.rotate.empty";
+    let armed = |command: &mut Command| faulty::arm(command, &file, fault.kind, Some(&fault), &signs);
+    killed_at(world.start_armed(Some(failpoint), Stdio::null(), armed), failpoint);
+    caught_up(&mut world);
+    check(&NATIVE, &world);
+}
+
+#[test]
+fn an_agent_killed_while_it_takes_over_a_file_that_somebody_has_cut_goes_on_behind_what_it_has() {
+    let mut world = delivered();
+    let before = world.trail().len();
+    fs::write(current_file(&world), "{\"cut").unwrap();
+    world.record(1);
+    killed_at(world.start(Some("sink.files.taken_over")), "sink.files.taken_over");
+    caught_up(&mut world);
+    let text = fs::read_to_string(current_file(&world)).unwrap();
+    let (cut, rest) = text.split_once('\n').unwrap();
+    assert_eq!(cut, "{\"cut");
+    let leaves: Vec<u64> =
+        rest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["leaf"].as_u64().unwrap()).collect();
+    let expected: Vec<u64> = world.trail().iter().map(|event| event.0).skip(before).collect();
+    assert_eq!(leaves, expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use indelible::{Event, Json, Kind};
 use indelible_server::{Announced, Order, Reader};
@@ -82,10 +82,16 @@ impl World {
     }
 
     pub(crate) fn start_with(&self, failpoint: Option<&str>, stdout: Stdio) -> Process {
+        self.start_armed(failpoint, stdout, |_| ())
+    }
+
+    /// The same, with what else the agent shall meet put into its environment by `arm`.
+    pub(crate) fn start_armed(&self, failpoint: Option<&str>, stdout: Stdio, arm: impl FnOnce(&mut Command)) -> Process {
         let mut command = self.seed.command(&["serve", "--listen", "127.0.0.1:0"]);
         if let Some(failpoint) = failpoint {
             command.env("INDELIBLE_FAILPOINT", failpoint);
         }
+        arm(&mut command);
         Process(command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap())
     }
 
