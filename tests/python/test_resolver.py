@@ -156,6 +156,13 @@ def test_a_stream_ends_only_by_a_true_boolean(site: Site) -> None:
     assert not site.resolver().round(site.recorder).knows
 
 
+@pytest.mark.parametrize("sequence", [-1, 2**63])
+def test_a_sequence_that_no_database_takes_is_no_answer(site: Site, sequence: int) -> None:
+    intent = site.intent()
+    answer(site.folder, {DEAD: (1, True)}, [unresolved(str(intent), (DEAD, sequence))])
+    assert not site.resolver().round(site.recorder).knows
+
+
 def test_answers_are_read_again_when_they_change_and_can_disappear(site: Site) -> None:
     resolver = site.resolver()
     assert not resolver.round(site.recorder).knows

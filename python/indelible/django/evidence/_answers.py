@@ -20,6 +20,8 @@ COMMITTED: Final = "committed.json"
 STREAMS_MAX: Final = 10_000
 """With as many streams the agent may have left some out."""
 _BYTES_MAX: Final = 64 << 20
+_SEQUENCE_MAX: Final = 2**63 - 1
+"""What a database takes; the agent comes nowhere near."""
 _VERSION: Final = 1
 
 T = TypeVar("T")
@@ -109,7 +111,11 @@ def parse_answers(document: Mapping[str, Any]) -> Answers:
     streams = {uuid.UUID(name): _stream(given) for name, given in document["streams"].items()}
     unresolved = tuple(
         Unresolved(
-            uuid.UUID(given["intent"]), uuid.UUID(given["stream"]), int(given["sequence"]), str(given["alias"]), str(given["evidence"])
+            uuid.UUID(given["intent"]),
+            uuid.UUID(given["stream"]),
+            _sequence(given["sequence"]),
+            str(given["alias"]),
+            str(given["evidence"]),
         )
         for given in document["unresolved"]
     )
@@ -119,7 +125,7 @@ def parse_answers(document: Mapping[str, Any]) -> Answers:
 def parse_committed(document: Mapping[str, Any]) -> tuple[Committed, ...]:
     """Raises as :func:`parse_answers` does."""
     return tuple(
-        Committed(uuid.UUID(given["intent"]), str(given["alias"]), uuid.UUID(given["stream"]), int(given["sequence"]))
+        Committed(uuid.UUID(given["intent"]), str(given["alias"]), uuid.UUID(given["stream"]), _sequence(given["sequence"]))
         for given in document["intents"]
     )
 
@@ -133,8 +139,15 @@ def _stream(given: Mapping[str, Any]) -> StreamAnswer:
     # Truth is a boolean here: "false" in quotes is not one, and would say that a living stream has ended.
     if not isinstance(given["ended"], bool):
         raise TypeError("ended is a boolean")
-    gaps = tuple((int(first), int(last)) for first, last in given.get("gaps", ()))
-    return StreamAnswer(int(given["high_water"]), given["ended"], gaps)
+    gaps = tuple((_sequence(first), _sequence(last)) for first, last in given.get("gaps", ()))
+    return StreamAnswer(_sequence(given["high_water"]), given["ended"], gaps)
+
+
+def _sequence(given: Any) -> int:
+    sequence = int(given)
+    if not 0 <= sequence <= _SEQUENCE_MAX:
+        raise ValueError(f"{given!r} is no sequence")
+    return sequence
 
 
 def _time(text: str) -> datetime:
