@@ -107,7 +107,7 @@ torture: binaries venv
 	@$(STEP) "the loss of power, 10 pending changes" env INDELIBLE_FAULTS=all $(TORTURE) --test power_loss
 	@$(STEP) "every state of the largest model of the protocol" $(TORTURE) --test protocol --run-ignored only
 	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
-	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py
+	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py -rP
 	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
 	  env INDELIBLE_MATRIX_SEEDS=10 INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_kill_matrix.py -rP
 	@$(STEP) "400 forks while a journal is opened" env INDELIBLE_FORKS=200 .venv/bin/python $(PYTEST)/test_forks.py
