@@ -122,6 +122,8 @@ class Runtime:
         self.settings = settings
         self._clock = clock
         self._lock = threading.Lock()
+        # Entered again by a handler of ours that records what is logged while it is held.
+        self._importing = threading.RLock()
         self._native: ModuleType | None = None
         self._import_at = 0.0
         self._recorder: _native.Recorder | None = None
@@ -137,16 +139,23 @@ class Runtime:
 
     def native(self) -> ModuleType | None:
         """The module ``indelible._native``, or ``None`` where it is not installed or does not load."""
-        if self._native is None and self._clock() >= self._import_at:
-            # A failed import searches the disk each time: not for every event.
-            self._import_at = self._clock() + RETRY_AFTER_S
-            try:
-                from indelible import _native
-            except ImportError as error:
-                self._report(f"the native module cannot be imported ({error}); reinstall indelible")
-            else:
-                self._native = _native
+        if self._native is None:
+            # A second thread waits for the import of the first: without the module it would open nothing for seconds.
+            with self._importing:
+                self._import()
         return self._native
+
+    def _import(self) -> None:
+        if self._native is not None or self._clock() < self._import_at:
+            return
+        # A failed import searches the disk each time: not for every event.
+        self._import_at = self._clock() + RETRY_AFTER_S
+        try:
+            from indelible import _native
+        except ImportError as error:
+            self._report(f"the native module cannot be imported ({error}); reinstall indelible")
+        else:
+            self._native = _native
 
     def redactor(self) -> _native.Redactor | None:
         """The redactor of these settings, ``None`` without the native module."""
@@ -307,6 +316,7 @@ class Runtime:
         """Forgets what only a thread of the parent could have ended."""
         # Another thread of the parent may have held the lock at the moment of the fork; nobody in the child would release it.
         self._lock = threading.Lock()
+        self._importing = threading.RLock()
         # Its parent tells of these.
         self._untold = 0
 

@@ -21,6 +21,8 @@ _PAGES_MAX = 1_000_000
 def disk_of(pages: int) -> Iterator[None]:
     """Leaves the database so many pages to grow by."""
     with connection.cursor() as cursor:
+        # Pages that earlier tests gave back would be used first.
+        cursor.execute("VACUUM")
         cursor.execute("PRAGMA page_count")
         ((count,),) = cursor.fetchall()
         cursor.execute(f"PRAGMA max_page_count = {count + pages}")

@@ -7,6 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -165,6 +168,48 @@ def test_a_wrong_detector_stops_recording_instead_of_masking_less(configured, tm
     configured(tmp_path, detectors=("cardz",))
     assert indelible.record("app.start").status == "lost"
     assert "cardz" in errors(caplog)[0]
+
+
+class SlowImport(MetaPathFinder, Loader):
+    """Finds the native module, and hands it over when somebody lets it."""
+
+    def __init__(self):
+        self.began, self.goes_on = threading.Event(), threading.Event()
+
+    def find_spec(self, fullname, path, target=None):
+        return ModuleSpec(fullname, self) if fullname == "indelible._native" else None
+
+    def create_module(self, spec):
+        self.began.set()
+        assert self.goes_on.wait(30)
+        return _native
+
+    def exec_module(self, module):
+        pass
+
+
+def test_a_thread_that_comes_while_another_imports_loses_nothing(tmp_path, monkeypatch):
+    """The first two requests of a fresh worker, on a machine with much to do: the second one opened nothing for five seconds."""
+    slow, found = SlowImport(), []
+    runtime = _runtime.Runtime(_runtime.RuntimeSettings(service="runtime", data_dir=tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [slow, *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "indelible._native")
+    monkeypatch.delattr(indelible, "_native")
+    monkeypatch.setattr(_native, "__spec__", _native.__spec__)
+    threads = [threading.Thread(target=lambda: found.append(runtime.recorder())) for _ in range(2)]
+    threads[0].start()
+    assert slow.began.wait(30)
+    native = threading.Thread(target=lambda: found.append(runtime.native()))
+    native.start()
+    # It would be back at once with nothing.
+    native.join(0.5)
+    threads[1].start()
+    slow.goes_on.set()
+    for thread in (*threads, native):
+        thread.join(30)
+    assert len(found) == 3
+    assert None not in found
+    runtime.close()
 
 
 def test_switched_off_it_records_nothing_and_says_nothing(configured, tmp_path, caplog):
