@@ -145,14 +145,20 @@ def test_pages_join_in_both_directions(open_page: Open) -> None:
     first = ids_on(page)
     seen = list(first)
     while page.locator("a[rel=next]").count():
-        page.click("a[rel=next]")
+        follow(page, "a[rel=next]")
         seen += ids_on(page)
     assert len(seen) == len(set(seen)) > 150
     back = ids_on(page)
     while page.locator("a[rel=prev]").count():
-        page.click("a[rel=prev]")
+        follow(page, "a[rel=prev]")
         back = ids_on(page) + back
     assert back == seen
+
+
+def follow(page: Any, link: str) -> None:
+    """Clicks, and waits for all of the page that it leads to: a page can be read while it still arrives."""
+    with page.expect_navigation():
+        page.click(link)
 
 
 def test_a_bar_of_the_histogram_leads_to_its_events(open_page: Open) -> None:
