@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -142,14 +141,18 @@ def while_journals_open(count: int) -> None:
 def at_the_end(count: int) -> None:
     """The interpreter ends while threads that nobody waits for record."""
 
+    recorded = threading.Barrier(4)
+
     def busy() -> None:
+        record(1)
+        recorded.wait(60)
         while True:
             record(1)
 
     for _ in range(3):
         threading.Thread(target=busy, daemon=True).start()
     record(count)
-    time.sleep(0.05)
+    recorded.wait(60)
 
 
 def main(name: str, count: int) -> None:
