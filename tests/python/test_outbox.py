@@ -193,13 +193,16 @@ def test_what_a_living_drainer_has_assigned_is_left_to_it(site: Site) -> None:
     assert site.drainer().round() == Drained(), "its folder is there: the agent has not come to it"
 
 
-def test_a_stream_that_the_agent_has_left_behind_was_taken_in_whole(site: Site) -> None:
+def test_what_nobody_knows_any_more_is_neither_deleted_nor_journaled_again(site: Site) -> None:
     add(1)
     kill_a_drainer(site, "journaled")
     (stream,) = [folder for folder in site.folder.iterdir() if folder.is_dir()]
     stream.rename(site.folder.parent / "elsewhere")
     answer(site.folder, {})
-    assert site.drainer().round() == Drained(deleted=1)
+    done = site.drainer().round()
+    assert (done.journaled, done.deleted) == (0, 0)
+    assert done.problems["default"].startswith("1 rows of indelible_outbox were journaled more than two days ago")
+    assert len(rows()) == 1
 
 
 def test_rows_of_another_host_are_left_to_it(site: Site) -> None:
@@ -309,7 +312,7 @@ def test_a_drainer_that_follows_names_a_problem_once(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = iter((False, False, True))
-    monkeypatch.setattr(commands, "_stopping", lambda: SimpleNamespace(wait=lambda _: next(rounds)))
+    monkeypatch.setattr(commands, "stopping_event", lambda: SimpleNamespace(wait=lambda _: next(rounds)))
     monkeypatch.setattr(_marks, "is_ready", lambda *_: False)
     call_command("indelible", "outbox", "drain", "--follow")
     assert capsys.readouterr().out.count("default: the table indelible_outbox is not there") == 1

@@ -484,17 +484,31 @@ def test_a_command_that_follows_names_a_problem_once(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(site.folder, {DEAD: (1, True)}, [unresolved(str(site.intent()), (DEAD, 1))])
-    rounds = iter((None, None))
+    rounds = iter((False, False, True))
     monkeypatch.setattr(_resolver, "_connected", lambda markers: "no route to it")
-    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=lambda _: next(rounds)))
-    with pytest.raises(StopIteration):
-        call_command("indelible", "resolve", "--follow")
+    monkeypatch.setattr(commands, "stopping_event", lambda: SimpleNamespace(wait=lambda _: next(rounds)))
+    call_command("indelible", "resolve", "--follow")
+    assert next(rounds, None) is None
     assert capsys.readouterr().out.count("default: no route to it") == 1
 
 
 def test_the_command_refuses_where_nothing_asks_for_markers(trail: Trail) -> None:
     with pytest.raises(CommandError, match="nothing here asks for markers"):
         call_command("indelible", "resolve")
+
+
+@only_postgresql
+def test_a_server_that_is_gone_without_a_word_is_not_waited_for(site: Site) -> None:
+    """Only on the connection of our own table: what the site has set itself counts, and its other connections are as they were."""
+    settings = connections.settings["default"]
+    table = Markers("default")
+    connections["default"].close()
+    table.connect()
+    options = connections["default"].settings_dict["OPTIONS"]
+    assert options["connect_timeout"] == 5
+    assert connections["default"].connection.info.get_parameters()["tcp_user_timeout"] == "10000"
+    assert "connect_timeout" not in settings["OPTIONS"]
+    table.close()
 
 
 def test_a_database_that_cannot_be_asked_is_named_and_asked_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import DatabaseError
 
-from indelible.django._evidence import ANSWERED, COMMITTED, FENCED, REPORTED
+from indelible.django._evidence import ANSWERED, COMMITTED, FENCED, REPORTED, table_of
 from indelible.django.evidence._tables import BATCH, DAY_AGO, NOW, Table, identifier, identifiers, parts
 
 _PLACES: Final = "SELECT id, stream, sequence FROM indelible_marker WHERE journal = "
@@ -24,6 +24,8 @@ class Place(NamedTuple):
 
 class Markers(Table):
     """The markers of one database. Every method may raise ``DatabaseError``, see :class:`Table`."""
+
+    name = table_of("marker")
 
     def fence(self, intent: uuid.UUID, stream: uuid.UUID, sequence: int, journal: uuid.UUID | None) -> bool:
         """Whether the intent was committed. Where it was not, it never can be afterwards. The answer is on the database's disk on return.
@@ -78,15 +80,6 @@ class Markers(Table):
         limits = f"id > {self.mark} AND id < {self.mark} AND created_at < {DAY_AGO[self.vendor]}"
         sql = f"{_PLACES}{self.mark} AND {limits} ORDER BY id LIMIT {BATCH}"
         return [_place(row) for row in self.read(sql, journal, after, before)]
-
-    def delete(self, intents: Sequence[uuid.UUID]) -> int:
-        """Deletes rows, and says how many there were."""
-        count = 0
-        for part in parts(intents):
-            with self.transaction() as cursor:
-                cursor.execute(f"DELETE FROM indelible_marker WHERE id IN ({self.marks(part)})", self.given(*part))
-                count += cursor.rowcount
-        return count
 
 
 def _place(row: Any) -> Place:

@@ -27,6 +27,7 @@ from indelible.django.evidence import _journals, _marks
 from indelible.django.evidence._answers import Answers, Unresolved, answers_in, made_at
 from indelible.django.evidence._fences import Markers
 from indelible.django.evidence._reconciler import Reconciler
+from indelible.django.evidence._tables import first_line
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -189,12 +190,12 @@ class Resolver:
         try:
             committed = markers.fence(unresolved.intent, unresolved.stream, unresolved.sequence, _journals.journal_id())
         except DatabaseError as error:
-            done.in_doubt[unresolved.intent] = _first_line(error)
+            done.in_doubt[unresolved.intent] = first_line(error)
             return
         try:
             recorder.resolve(str(unresolved.intent), committed)
         except IndelibleError as error:
-            done.in_doubt[unresolved.intent] = _first_line(error)
+            done.in_doubt[unresolved.intent] = first_line(error)
             return
         self._answered.add(unresolved.intent)
         if committed:
@@ -220,7 +221,7 @@ def _connected(markers: Markers) -> str:
         markers.connect()
         is_ready = _marks.is_ready(connections[markers.alias], "marker")
     except Exception as error:
-        return _first_line(error)
+        return first_line(error)
     return "" if is_ready else "the table indelible_marker is not there: run manage.py migrate"
 
 
@@ -229,8 +230,4 @@ def _noting(alias: str, done: Round) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        done.problems[alias] = _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        done.problems[alias] = first_line(error)

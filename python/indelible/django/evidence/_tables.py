@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,6 +33,14 @@ _BEGIN: Final = {
     ),
     "sqlite": "BEGIN IMMEDIATE",
 }
+# A server that is gone without a word is noticed, by settings of libpq; what the site has set itself counts.
+_POSTGRESQL_OPTIONS: Final = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 # A second process that writes is waited for as long as a lock of PostgreSQL, and what is committed is on the disk.
 _SQLITE_SETTINGS: Final = ("PRAGMA busy_timeout = 1000", "PRAGMA synchronous = FULL")
 
@@ -50,6 +58,8 @@ class Table:
     next one connects again.
     """
 
+    name: ClassVar[str]
+
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
@@ -58,6 +68,10 @@ class Table:
         connection: Any = connections[self.alias]
         if connection.connection is not None:
             return
+        if self.vendor == "postgresql":
+            settings = connection.settings_dict
+            # The connection's own copy: those of other threads are the application's.
+            connection.settings_dict = {**settings, "OPTIONS": {**_POSTGRESQL_OPTIONS, **settings["OPTIONS"]}}
         connection.ensure_connection()
         if not connection.get_autocommit():
             connection.set_autocommit(True)
@@ -120,6 +134,20 @@ class Table:
             cursor.execute(sql, self.given(*values))
             rows: list[Any] = cursor.fetchall()
         return rows
+
+    def delete(self, intents: Sequence[uuid.UUID]) -> int:
+        """Deletes rows, and says how many there were."""
+        count = 0
+        for part in parts(intents):
+            with self.transaction() as cursor:
+                cursor.execute(f"DELETE FROM {self.name} WHERE id IN ({self.marks(part)})", self.given(*part))
+                count += cursor.rowcount
+        return count
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,10 +13,10 @@ from indelible.django.evidence import _journals
 from indelible.django.evidence._outbox import Drained, Drainer, recorder_of_drainer
 from indelible.django.evidence._resolver import Lock
 from indelible.django.management._binary import Failure
+from indelible.django.management._following import stopping_event
 from indelible.django.management._table import Write
 
 INTERVAL_S: Final = 0.5
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +41,7 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         why = "nothing can be journaled" if recorder is None else "another process of this service drains already"
         raise Failure(f"{why} ({folder})", "python manage.py indelible hello")
     drainer = Drainer(folder, recorder)
-    stopping = _stopping() if options["follow"] else None
+    stopping = stopping_event() if options["follow"] else None
     problems: Mapping[str, str] = {}
     while True:
         done = drainer.round()
@@ -57,14 +55,6 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         os._exit(1)
     recorder.close()
     lock.release()
-
-
-def _stopping() -> threading.Event:
-    """Set when somebody wants the process to end; a round is never interrupted."""
-    stopping = threading.Event()
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def _tell(write: Write, done: Drained, *, always: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from indelible.django import _evidence
 from indelible.django.evidence import _journals
 from indelible.django.evidence._resolver import Lock, Resolver, Round
 from indelible.django.management._binary import Failure
+from indelible.django.management._following import stopping_event
 from indelible.django.management._table import Write
 
 INTERVAL_S: Final = 5.0
@@ -20,11 +20,11 @@ INTERVAL_S: Final = 5.0
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--follow", action="store_true", help="go on until interrupted, every five seconds")
+    parser.add_argument("--follow", action="store_true", help="go on until told to stop, every five seconds")
 
 
 def run(write: Write, options: Mapping[str, Any]) -> None:
-    """Resolves once, or until it is interrupted.
+    """Resolves once, or until the process is told to stop.
 
     Raises:
         Failure: nothing asks for markers, another process resolves already, or nothing can be recorded.
@@ -33,15 +33,13 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         raise Failure("nothing here asks for markers, so there is nothing to resolve", "python manage.py indelible settings")
     folder = _journals.folder()
     lock, resolver = Lock(folder), Resolver(folder)
+    stopping = stopping_event() if options["follow"] else None
     problems: Mapping[str, str] = {}
     try:
         while True:
-            problems = _round(write, lock, resolver, problems, follows=options["follow"])
-            if not options["follow"]:
+            problems = _round(write, lock, resolver, problems, follows=stopping is not None)
+            if stopping is None or stopping.wait(INTERVAL_S):
                 return
-            time.sleep(INTERVAL_S)
-    except KeyboardInterrupt:
-        return
     finally:
         lock.release()
 
