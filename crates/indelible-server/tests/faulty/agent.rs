@@ -92,7 +92,10 @@ impl World {
             assert!(restarts < 5, "{fault}: the agent does not start any more");
             agent = self.start(None, None);
         }
-        Met { struck: self.signs.struck().exists(), healed_after: lifted_at.elapsed(), restarts }
+        let met = Met { struck: self.signs.struck().exists(), healed_after: lifted_at.elapsed(), restarts };
+        // An agent that ends does not wait for a sink to try again: what it has not delivered is the next one's.
+        assert!(self.ends_well(&mut self.start(None, None), fault), "{fault}: the next agent does not end well");
+        met
     }
 
     fn ends_well(&self, agent: &mut Child, fault: &Fault) -> bool {
