@@ -13,6 +13,11 @@ pub const FRAME_PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most items of an INTENT or OUTCOME. A recorder holds 65,536 events and one more for each model and action beyond.
 pub const FRAME_ITEMS_MAX: usize = 131_072;
 
+/// Kind of an INTENT frame.
+pub const INTENT_KIND: u8 = 2;
+/// Kind of an OUTCOME frame.
+pub const OUTCOME_KIND: u8 = 3;
+
 const MAGIC: &[u8; 8] = b"INDELJNL";
 const VERSION: u32 = 1;
 const ITEM_HEADER_BYTES: usize = 28;
@@ -263,8 +268,8 @@ impl<'a> Frame<'a> {
     fn kind(&self) -> u8 {
         match self {
             Self::Event(_) => 1,
-            Self::Intent { .. } => 2,
-            Self::Outcome { .. } => 3,
+            Self::Intent { .. } => INTENT_KIND,
+            Self::Outcome { .. } => OUTCOME_KIND,
             Self::Loss { .. } => 4,
             Self::Close => 5,
         }
@@ -304,7 +309,7 @@ impl<'a> Frame<'a> {
         let short = wrong("it ends too early, or has more items than a frame may");
         let frame = match kind {
             1 => Self::Event(reader.item().ok_or(short)?),
-            2 => {
+            INTENT_KIND => {
                 let intent = reader.array().map(IntentId::from_bytes).ok_or(short)?;
                 let evidence = match reader.u8() {
                     Some(0) => Evidence::Ack,
@@ -316,7 +321,7 @@ impl<'a> Frame<'a> {
                 let alias = std::str::from_utf8(alias).map_err(|_| wrong("the alias is not UTF-8"))?;
                 Self::Intent { intent, evidence, alias, items: reader.items().ok_or(short)? }
             }
-            3 => {
+            OUTCOME_KIND => {
                 let intent = reader.array().map(IntentId::from_bytes).ok_or(short)?;
                 let (resolution, by) = match reader.u8() {
                     Some(1) => (Resolution::Committed, Evidence::Ack),

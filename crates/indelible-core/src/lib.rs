@@ -44,8 +44,8 @@ pub use event::{
 };
 pub use file_system::FileSystem;
 pub use frame::{
-    Evidence, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameError, Item, RawFrame, Resolution,
-    SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, encode_frame, read_frame,
+    Evidence, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameError, INTENT_KIND, Item, OUTCOME_KIND, RawFrame,
+    Resolution, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, encode_frame, read_frame,
 };
 pub use id::{EventId, IdError, IntentId, StreamId};
 pub use json::{ArrayWriter, Json, ObjectWriter, push_f64, push_i64, push_string, push_timestamp, push_u64};

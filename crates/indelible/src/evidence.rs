@@ -12,14 +12,12 @@
 //! As long as the stream lives, nobody but the drainer that assigned the row touches it. No sync is needed for any of that: what a
 //! power loss takes from the journal lies above the high-water, which only counts what is under a checkpoint.
 
-use indelible_core::{Evidence, Frame, IntentId, Resolution};
+use indelible_core::{Evidence, Frame, INTENT_KIND, IntentId, Resolution};
 
 use crate::config::OnFailure;
 use crate::error::Error;
 use crate::journal::Position;
 use crate::recorder::Recorder;
-
-const INTENT_KIND: u8 = 2;
 
 /// What became of a row of the outbox that was to be journaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

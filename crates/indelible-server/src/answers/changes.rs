@@ -1,10 +1,8 @@
 //! What a batch does to what applications may know.
 
-use indelible_core::{Evidence, Frame, IntentId, Resolution, StreamId, Timestamp};
+use indelible_core::{Evidence, Frame, INTENT_KIND, IntentId, Resolution, StreamId, Timestamp};
 
 use crate::trail::Waiting;
-
-const INTENT_KIND: u8 = 2;
 
 /// An intent whose commit can be proved, without its events.
 #[derive(Debug, Clone, PartialEq, Eq)]

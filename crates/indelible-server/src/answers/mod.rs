@@ -178,6 +178,7 @@ impl Answers {
     /// Writes what has changed, for each service that wants it. What cannot be written is warned of once, and tried again: it is a hint.
     pub(crate) fn write(&mut self, view: &View<'_>, watch: &mut Watch, now: Timestamp) {
         self.looked_at = Some(now);
+        self.streams.forget(view);
         let applications = view.streams.iter().filter(|(stream, _)| **stream != StreamId::AGENT);
         let services: HashSet<&str> =
             applications.map(|(_, row)| row.service.as_str()).chain(self.proving.iter().map(String::as_str)).collect();

@@ -76,6 +76,11 @@ impl Streams {
         self.gaps.entry(stream).or_default().add(first, last);
     }
 
+    /// Forgets what was passed over in streams that nobody is told of any more.
+    pub(super) fn forget(&mut self, view: &View<'_>) {
+        self.gaps.retain(|stream, _| view.streams.contains_key(stream) || self.left.contains_key(stream));
+    }
+
     /// Reads, once, what files and events of the trail say of earlier times.
     ///
     /// # Errors
@@ -129,4 +134,26 @@ impl Streams {
 
 fn is_recent(left_at: Timestamp, now: Timestamp) -> bool {
     now.micros().saturating_sub(left_at.micros()) <= KEPT_FOR
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn gaps_are_kept_as_long_as_their_stream_is_named() {
+        let [open, left, old] = [1, 2, 3].map(|number| StreamId::from_bytes([number; 16]));
+        let row = || StreamRow { service: "clinic".to_owned(), next_sequence: 9, next_stream_index: 0 };
+        let now = Timestamp::from_micros(2 * KEPT_FOR);
+        let mut streams = Streams::default();
+        streams.keep([(old, row())].into_iter(), Timestamp::from_micros(0));
+        streams.keep([(left, row())].into_iter(), now);
+        [open, left, old].into_iter().for_each(|stream| streams.note_gap(stream, 3, 4));
+        let rows = HashMap::from([(open, row())]);
+        streams.forget(&View { streams: &rows, unfinished: HashSet::new(), unlisted: &[] });
+        let kept: HashSet<StreamId> = streams.gaps.into_keys().collect();
+        assert_eq!(kept, HashSet::from([open, left]));
+    }
 }

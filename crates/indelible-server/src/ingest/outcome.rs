@@ -3,7 +3,10 @@
 //! The first OUTCOME of an intent decides. One that comes again and says the same changes nothing; one that says the contrary changes
 //! nothing either, and is told.
 
-use indelible_core::{Evidence, FRAME_HEADER_BYTES, Frame, IntentId, Item, Json, Outcome, Resolution, Verdict, encode_frame, push_string};
+use indelible_core::{
+    Evidence, FRAME_HEADER_BYTES, Frame, INTENT_KIND, IntentId, Item, Json, OUTCOME_KIND, Outcome, Resolution, Verdict, encode_frame,
+    push_string,
+};
 use serde_json::value::RawValue;
 
 use super::IngestError;
@@ -11,9 +14,6 @@ use super::apply::{Apply, Place};
 use super::own::OwnEvent;
 use crate::answers::{Change, Decision, Marked, evidence_name};
 use crate::trail::Waiting;
-
-const INTENT_KIND: u8 = 2;
-const OUTCOME_KIND: u8 = 3;
 
 /// What an OUTCOME says, but for its bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
