@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod seed;
+mod single_file;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indelible::{Event, Kind, Recorder};
 use indelible_server::{DataDir, Report, Trust};
 use rusqlite::Connection;
 use seed::Seed;
 use serde_json::{Value, json};
+use single_file::{put_back, sql, trail_file};
 use tempfile::TempDir;
 
 /// A change of one thing: its name, how it is made, and the kind and the first leaf that `verify` must name.
@@ -167,23 +169,6 @@ const UNCHECKABLE: &[Removal] = &[
         fs::write(trail_file(dir), &bytes[..bytes.len() / 2]).unwrap_or_default();
     }),
 ];
-
-/// Puts files of the trail's own past back.
-fn put_back(dir: &Path, names: &[&str]) {
-    for name in names {
-        fs::copy(dir.join("old").join(name), dir.join("trail").join(name)).unwrap();
-    }
-}
-
-fn trail_file(dir: &Path) -> PathBuf {
-    dir.join("trail/000000000000.trail")
-}
-
-fn sql(dir: &Path, statements: &str) {
-    let connection = Connection::open(trail_file(dir)).unwrap();
-    connection.execute_batch(statements).unwrap();
-    assert!(connection.total_changes() > 0 || statements.starts_with("PRAGMA"), "nothing was changed by {statements}");
-}
 
 /// As [`sql`], for statements that define something.
 fn define(dir: &Path, statements: &str) {

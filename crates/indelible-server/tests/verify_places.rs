@@ -3,10 +3,11 @@
 
 mod dump;
 mod seed;
+mod single_file;
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dump::{copy_folder, fast_folder};
 use indelible::{Event, Json, Kind};
@@ -14,6 +15,7 @@ use indelible_core::{BatchNote, Checkpoint, Frontier, Hash, LeafEntry, SigningKe
 use indelible_server::{DataDir, FaultKind, Intact, Reader, Report, Trust, verify};
 use rusqlite::Connection;
 use seed::Seed;
+use single_file::{put_back, sql, trail_file};
 use tempfile::TempDir;
 
 /// Records in the trail of [`honest`], and how many of them its `old` has.
@@ -56,7 +58,7 @@ const TAMPERING: &[Tampering] = &[
         "batch",
         Some(OLD_SIZE..SIZE),
     ),
-    ("an older trail file", |dir| drop(fs::copy(dir.join("old/000000000000.trail"), file(dir))), "rolled_back", Some(OLD_SIZE..SIZE)),
+    ("an older trail file", |dir| drop(fs::copy(dir.join("old/000000000000.trail"), trail_file(dir))), "rolled_back", Some(OLD_SIZE..SIZE)),
     ("a run that does not begin with the file", |dir| sql(dir, RUN_BEHIND_THE_FIRST), "index", Some(0..1)),
     ("a page that nothing leads to", add_page, "file", None),
     ("no head", |dir| sql(dir, "DELETE FROM head"), "damaged", None),
@@ -78,7 +80,10 @@ const TAMPERING_IN_RANGE: &[(Range<u64>, Tampering)] = &[
     (3..6, ("a hash of one byte", |dir| sql(dir, "UPDATE record SET leaf_hash = x'00' WHERE leaf_index = 4"), "damaged", Some(3..6))),
     (3..6, ("another one dropped", |dir| sql(dir, "DELETE FROM record WHERE leaf_index = 9"), "leaf", Some(9..10))),
     (3..6, ("one rewritten", |dir| rewrite(dir, 4), "root", Some(3..6))),
-    (0..1, ("an older trail file", |dir| drop(fs::copy(dir.join("old/000000000000.trail"), file(dir))), "rolled_back", Some(2..SIZE))),
+    (
+        0..1,
+        ("an older trail file", |dir| drop(fs::copy(dir.join("old/000000000000.trail"), trail_file(dir))), "rolled_back", Some(2..SIZE)),
+    ),
 ];
 
 const COPY_A_ROW: &str = "INSERT INTO record SELECT 12, entry, leaf_hash, salt, body FROM record WHERE leaf_index = 4";
@@ -121,25 +126,9 @@ fn past(from: &Path) -> TempDir {
     copy
 }
 
-fn put_back(dir: &Path, names: &[&str]) {
-    for name in names {
-        fs::copy(dir.join("old").join(name), dir.join("trail").join(name)).unwrap();
-    }
-}
-
-fn file(dir: &Path) -> PathBuf {
-    dir.join("trail/000000000000.trail")
-}
-
-fn sql(dir: &Path, statements: &str) {
-    let connection = Connection::open(file(dir)).unwrap();
-    connection.execute_batch(statements).unwrap();
-    assert!(connection.total_changes() > 0, "nothing was changed by {statements}");
-}
-
 /// What somebody does who has read docs/format.md and lacks only the key.
 fn rewrite(dir: &Path, leaf_index: i64) {
-    let connection = Connection::open(file(dir)).unwrap();
+    let connection = Connection::open(trail_file(dir)).unwrap();
     let select = "SELECT entry, salt FROM record WHERE leaf_index = ?1";
     let (entry, salt): (Vec<u8>, [u8; 32]) = connection.query_row(select, [leaf_index], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let body = b"{}";
@@ -150,7 +139,7 @@ fn rewrite(dir: &Path, leaf_index: i64) {
 
 /// Makes the head that of the records, and then something else of its frontier.
 fn fit_head(dir: &Path, change: fn(&mut Vec<u8>)) {
-    let connection = Connection::open(file(dir)).unwrap();
+    let connection = Connection::open(trail_file(dir)).unwrap();
     let mut tree = Frontier::default();
     let mut statement = connection.prepare("SELECT leaf_hash FROM record ORDER BY leaf_index").unwrap();
     for leaf in statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).unwrap() {
@@ -163,12 +152,12 @@ fn fit_head(dir: &Path, change: fn(&mut Vec<u8>)) {
 
 /// Adds a page to the file, and to the number of pages in its header.
 fn add_page(dir: &Path) {
-    let mut bytes = fs::read(file(dir)).unwrap();
+    let mut bytes = fs::read(trail_file(dir)).unwrap();
     let pages = u32::from_be_bytes(bytes[28..32].try_into().unwrap());
     assert_eq!(bytes.len(), pages as usize * 4096);
     bytes[28..32].copy_from_slice(&(pages + 1).to_be_bytes());
     bytes.extend([0; 4096]);
-    fs::write(file(dir), bytes).unwrap();
+    fs::write(trail_file(dir), bytes).unwrap();
 }
 
 fn key(dir: &Path) -> SigningKey {
@@ -183,7 +172,7 @@ fn another_key(name: &str) -> SigningKey {
 /// Signs a newest batch with the trail's key.
 fn sign_batch(dir: &Path, tree_size: u64, root_hash: Hash) {
     let key = key(dir);
-    let connection = Connection::open(file(dir)).unwrap();
+    let connection = Connection::open(trail_file(dir)).unwrap();
     let note: String = connection.query_row("SELECT batch FROM head", [], |row| row.get(0)).unwrap();
     let batch = BatchNote::open(note.as_bytes(), &key.verifier()).unwrap();
     let note = BatchNote { tree_size, root_hash, ..batch }.sign(&key).unwrap().to_string();
@@ -248,11 +237,11 @@ fn every_leaf_that_is_named_is_one_of_those_that_were_changed() {
 fn a_page_that_cannot_be_read_is_not_called_a_value_of_another_form() {
     let honest = honest();
     let copy = copy(honest.path());
-    let bytes = fs::read(file(copy.path())).unwrap();
+    let bytes = fs::read(trail_file(copy.path())).unwrap();
     for place in (4096..bytes.len()).step_by(4096) {
         let mut cut = bytes.clone();
         cut[place..place + 4096].fill(0xff);
-        fs::write(file(copy.path()), cut).unwrap();
+        fs::write(trail_file(copy.path()), cut).unwrap();
         let report = check(copy.path(), &range(3..6));
         assert!(!matches!(report, Report::Tampered(_)), "page at {place}: {report:?}");
         let report = check(copy.path(), &Trust::default());
