@@ -132,32 +132,34 @@ class Proxy:
                 return
             server = socket.create_connection(("127.0.0.1", self._server_port))
             threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        mute = threading.Event()
+        answers = threading.Thread(target=_answer, args=(server, client, mute), daemon=True)
+        answers.start()
         with closing(client), closing(server):
             while data := _received(client):
                 if self.swallow is not None and b"COMMIT" in data:
-                    self._break_at_commit(data, client, server)
+                    mute.set()
+                    if self.swallow == "answer":
+                        server.sendall(data)
+                    # The server does what it was told, and ends when it finds nobody there. Only then does the client hear that
+                    # something is wrong: what it finds in the database afterwards is final.
+                    server.shutdown(socket.SHUT_WR)
+                    answers.join()
+                    client.shutdown(socket.SHUT_RDWR)
                     return
                 server.sendall(data)
 
-    def _break_at_commit(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
-        if self.swallow == "answer":
-            server.sendall(data)
-        # The server ends when it finds nobody there; until then it does what it was told.
-        server.shutdown(socket.SHUT_WR)
-        client.shutdown(socket.SHUT_RDWR)
-        # The end of the connection comes after what it had to do.
-        while _received(server):
-            pass
 
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        while data := _received(server):
-            try:
-                client.sendall(data)
-            except OSError:
-                return
+def _answer(server: socket.socket, client: socket.socket, mute: threading.Event) -> None:
+    while data := _received(server):
+        if mute.is_set():
+            continue
+        try:
+            client.sendall(data)
+        except OSError:
+            return
 
 
 def _received(source: socket.socket) -> bytes:
