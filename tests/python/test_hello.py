@@ -27,9 +27,18 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     """A data directory; the agent that a test started on it is stopped."""
     folder = tmp_path / "data"
     yield folder
-    while _agent.is_running(folder):
-        os.kill(agent_pid(folder), signal.SIGTERM)
-        time.sleep(POLL_INTERVAL_S)
+    until(lambda: asked_to_end(folder))
+
+
+def asked_to_end(data_dir: Path) -> bool:
+    """Whether no agent runs; one that does is asked to end."""
+    if not _agent.is_running(data_dir):
+        return True
+    # One that begins is not yet described, and one that ends is no longer.
+    if description := _agent.description(data_dir):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(description["pid"]), signal.SIGTERM)
+    return False
 
 
 def agent_pid(data_dir: Path) -> int:
