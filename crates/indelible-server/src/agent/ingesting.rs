@@ -1,4 +1,4 @@
-//! The thread that ingests: batch after batch, and a short wait when there is nothing.
+//! The thread that ingests: batch after batch while there is a backlog, otherwise one every [`PACE`].
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use crate::clock::now;
 use crate::config::Recorded;
 use crate::ingest::{IngestError, Ingester, OwnEvent, Step};
 
-/// How often journals are looked at while nothing comes.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the journals are looked at when there is no backlog. A batch costs a transaction and two signed files, with their syncs, however little
+/// it brings: what live processes record in the meantime shares them.
+const PACE: Duration = Duration::from_millis(50);
 /// How long to wait before the trail is opened again after a failure; doubled with each that follows.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
@@ -37,6 +38,7 @@ pub(super) fn run(
     });
     let mut idle = IdleTime::new(until_idle);
     loop {
+        let began = Instant::now();
         let turned = turn(&mut ingester, &mut own, status);
         changed.take_if(|_| own.is_empty()).iter().for_each(remember);
         let wait = match turned {
@@ -45,8 +47,8 @@ pub(super) fn run(
                 Duration::ZERO
             }
             Ok(step) if idle.is_over(&step) && sealing.is_done() && status.retention().is_none_or(|retention| retention.is_idle()) => break,
-            Ok(step) if step.worked || step.is_behind => Duration::ZERO,
-            Ok(_) => POLL_INTERVAL,
+            Ok(step) if step.is_behind || (step.worked && idle.is_awaited()) => Duration::ZERO,
+            Ok(_) => PACE.saturating_sub(began.elapsed()),
             Err(error) => match mend(&mut ingester, error, messages, status)? {
                 true => Duration::ZERO,
                 false => return Ok(()),
@@ -100,6 +102,11 @@ struct IdleTime {
 impl IdleTime {
     fn new(limit: Option<Duration>) -> Self {
         Self { limit, since: None }
+    }
+
+    /// Whether somebody waits for it.
+    fn is_awaited(&self) -> bool {
+        self.limit.is_some()
     }
 
     fn is_over(&mut self, step: &Step) -> bool {
