@@ -25,6 +25,7 @@ import django
 django.setup()
 
 import stub  # noqa: E402
+from clusters import Cluster, cluster, default_database  # noqa: E402
 from trails import Trail  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,24 @@ def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator
         yield request.param
         _put_in_place(request.getfixturevalue(f"{request.param}_databases"))
         _empty_tables()
+
+
+@pytest.fixture(scope="module")
+def server(django_db_blocker: Any) -> Iterator[Cluster]:
+    """A PostgreSQL of the module's own, with all tables, to be broken."""
+    from django.core.management import call_command
+
+    with cluster() as made:
+        with django_db_blocker.unblock(), default_database(made.settings()):
+            call_command("migrate", run_syncdb=True, verbosity=0)
+        yield made
+
+
+@pytest.fixture(params=["ack", "marker"])
+def evidence(request: pytest.FixtureRequest, trail: Trail, settings: Any) -> str:
+    """What commits are known by, one after the other."""
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": request.param}
+    return str(request.param)
 
 
 @pytest.fixture

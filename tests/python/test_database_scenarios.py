@@ -6,43 +6,27 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from clusters import Cluster, cluster, default_database, proxy
+from clusters import Cluster, default_database, proxy
 from indelible import _runtime
-from indelible.django._transactions import tracker_of
 from indelible.django.evidence import _journals
 from indelible.django.evidence._resolver import Resolver
 from matrix import settle
 from oracle import Claims, claims, judge, resolutions
+from scenarios import assert_doubt, before_commit, create, verdict
 from servers import wait_until
 from testproject.models import Doctor
 from trails import Trail
 
 pytestmark = [pytest.mark.xdist_group("scenarios")]
-
-EVIDENCE = ("ack", "marker")
-
-
-@pytest.fixture(scope="module")
-def server(django_db_blocker: Any) -> Iterator[Cluster]:
-    with cluster() as made:
-        with django_db_blocker.unblock(), default_database(made.settings()):
-            call_command("migrate", run_syncdb=True, verbosity=0)
-        yield made
-
-
-@pytest.fixture(params=EVIDENCE)
-def evidence(request: pytest.FixtureRequest, trail: Trail, settings: Any) -> str:
-    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": request.param}
-    return str(request.param)
 
 
 @pytest.fixture
@@ -53,27 +37,6 @@ def postgres(server: Cluster, evidence: str, django_db_blocker: Any) -> Iterator
         yield server
 
 
-def before_commit(act: Callable[[], object]) -> None:
-    """Does something between the INTENT and the COMMIT of the next transaction."""
-    connection.ensure_connection()
-    # The connection itself: django.db.connection only stands for it.
-    django = tracker_of(connections["default"])._django
-    commit = django["_commit"]
-
-    def acting() -> Any:
-        django["_commit"] = commit
-        act()
-        return commit()
-
-    django["_commit"] = acting
-
-
-def create(*names: str) -> None:
-    with transaction.atomic():
-        for name in names:
-            Doctor.objects.create(name=name)
-
-
 def create_and(statements: str) -> None:
     """A doctor and some SQL, in one transaction."""
     with transaction.atomic():
@@ -81,25 +44,6 @@ def create_and(statements: str) -> None:
         with connection.cursor() as cursor:
             for statement in statements.split("; "):
                 cursor.execute(statement)
-
-
-def verdict(trail: Trail, evidence: str) -> Claims:
-    """What the trail says in the end, after it was compared with the database."""
-    if evidence != "ack":
-        settle(trail)
-    said = claims(trail)
-    connection.close()
-    judge(Doctor.objects.values_list("name", flat=True), said, decided=evidence != "ack")
-    return said
-
-
-def assert_doubt(evidence: str, said: Claims, name: str, fate: str) -> None:
-    """With ``ack`` nobody knows what became of it; whoever can find out has found ``fate``."""
-    expected = {"in_doubt" if evidence == "ack" else fate}
-    assert {where for where in ("committed", "rolled_back", "in_doubt") if name in getattr(said, where)} in (
-        expected,
-        expected - {"rolled_back"},
-    )
 
 
 def test_a_crash_with_a_transaction_in_flight_whose_number_is_given_again(postgres: Cluster, trail: Trail, evidence: str) -> None:
