@@ -20,7 +20,7 @@ DEADLINE_S = 60
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """Variables of a process that serves ``testproject.served`` with the databases and the trail of the test at hand."""
-    keys = ("ENGINE", "NAME", "HOST", "PORT", "USER")
+    keys = ("ENGINE", "NAME", "HOST", "PORT", "USER", "OPTIONS")
     databases = {alias: {key: connections.settings[alias][key] for key in keys} for alias in ("default", "other")}
     # As a site that cares for concurrency would: without it, SQLite refuses a second writer at once.
     if databases["default"]["ENGINE"].endswith("sqlite3"):

@@ -69,10 +69,12 @@ class Table:
         if connection.connection is not None:
             return
         if self.vendor == "postgresql":
-            settings = connection.settings_dict
-            # The connection's own copy: those of other threads are the application's.
-            connection.settings_dict = {**settings, "OPTIONS": {**_POSTGRESQL_OPTIONS, **settings["OPTIONS"]}}
-        connection.ensure_connection()
+            _set_apart(connection)
+        try:
+            connection.ensure_connection()
+        except BaseException:
+            connection.close()
+            raise
         if not connection.get_autocommit():
             connection.set_autocommit(True)
         if self.vendor == "sqlite":
@@ -143,6 +145,27 @@ class Table:
                 cursor.execute(f"DELETE FROM {self.name} WHERE id IN ({self.marks(part)})", self.given(*part))
                 count += cursor.rowcount
         return count
+
+
+def _set_apart(connection: Any) -> None:
+    """Gives a connection settings of ours until it is closed: its own copy, since those of other threads are the application's.
+
+    It comes from no pool. One that the application uses up would keep us from answering for it, one that we made first would have our
+    options, and one that a thread of ours opened before a fork would be shared with the child.
+    """
+    settings, close = connection.settings_dict, connection.close
+    options = {**_POSTGRESQL_OPTIONS, **settings["OPTIONS"]}
+    options.pop("pool", None)
+    connection.settings_dict = {**settings, "OPTIONS": options}
+
+    def close_and_restore() -> None:
+        try:
+            close()
+        finally:
+            connection.settings_dict = settings
+            connection.close = close
+
+    connection.close = close_and_restore
 
 
 def first_line(error: BaseException) -> str:
