@@ -100,13 +100,15 @@ lint-house:
 
 # Seeds and counts of every step are printed, so that a run can be repeated.
 TORTURE := $(NEXTEST) --profile torture --success-output final
+# Where there is a folder in memory, what is copied and thrown away half a million times need not reach a disk.
+IN_MEMORY := $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 torture: binaries venv
 	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(TORTURE) --test kill_agent
 	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
 	@$(STEP) "files that fail at every call, a worker killed at every failpoint" env INDELIBLE_FAULTS=all $(TORTURE) --test faults
 	@$(STEP) "the loss of power, 10 pending changes" env INDELIBLE_FAULTS=all $(TORTURE) --test power_loss
 	@$(STEP) "every state of the largest model of the protocol" $(TORTURE) --test protocol --run-ignored only
-	@$(STEP) "every byte changed" env INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
+	@$(STEP) "every byte changed" env $(IN_MEMORY) INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py -rP
 	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
 	  env INDELIBLE_MATRIX_SEEDS=10 INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_kill_matrix.py -rP

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{FileState, TrailError, files, schema};
@@ -32,7 +33,7 @@ impl View {
             return Self::checked(open_unchanging(path)?, None);
         }
         let copy = PrivateCopy::make(path).map_err(failed)?;
-        Self::checked(Connection::open(copy.file())?, Some(copy))
+        Self::checked(copy.open()?, Some(copy))
     }
 
     /// Whether a private copy is read.
@@ -97,6 +98,13 @@ impl PrivateCopy {
         copy_file(path, &copy.file())?;
         copy_file(&log_path(path), &log_path(&copy.file()))?;
         Ok(copy)
+    }
+
+    fn open(&self) -> Result<Connection, TrailError> {
+        let connection = Connection::open(self.file())?;
+        // It is thrown away: folding its log into it at the end, with two syncs, would be for nobody.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(connection)
     }
 
     fn file(&self) -> PathBuf {
