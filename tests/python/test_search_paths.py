@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
+import indelible
 from indelible.django.evidence import _marks
 from indelible.django.evidence._fences import Markers
 from proofs import markers
@@ -66,3 +69,34 @@ def test_a_database_that_does_not_say_costs_the_evidence_and_not_the_transaction
         Row.objects.create(number=1)
     assert Row.objects.count() == 1
     assert (markers(), [record["verdict"] for record in tenant.records()]) == ({}, ["committed"])
+
+
+@pytest.mark.parametrize("block", [transaction.atomic, nullcontext])
+def test_a_connection_that_breaks_off_while_the_table_is_looked_for_says_nothing_of_the_table(
+    trail: Trail, settings: Any, monkeypatch: pytest.MonkeyPatch, block: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    """A bouncer was killed in that moment: the fault was logged as one of ours, and for five seconds commits were known by ``ack`` only."""
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker", "ON_ERROR": "degrade"}
+    _marks.forget_tables()
+    ask = _marks._ask
+
+    def break_off(broken: Any, *given: Any) -> Any:
+        monkeypatch.setattr(_marks, "_ask", ask)
+        end(broken.connection.info.backend_pid)
+        return ask(broken, *given)
+
+    monkeypatch.setattr(_marks, "_ask", break_off)
+    with pytest.raises((OperationalError, InterfaceError)), block():
+        Row.objects.create(number=1)
+    connection.close()
+    Row.objects.create(number=2)
+    assert indelible.health()["faults"] == 0
+    assert len(markers()) == 1
+    assert [record["verdict"] for record in trail.records()] == ["committed"]
+
+
+def end(backend: int) -> None:
+    """Ends the server's process behind a connection."""
+    given = connections.settings["default"]
+    with psycopg.connect(host=given["HOST"], port=given["PORT"], user=given["USER"], dbname=given["NAME"]) as other:
+        assert other.execute(f"SELECT pg_terminate_backend({backend}, 5000)").fetchone() == (True,)

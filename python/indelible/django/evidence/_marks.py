@@ -54,18 +54,20 @@ _told_at = -TOLD_EVERY_S
 def is_ready(connection: BaseDatabaseWrapper, evidence: Evidence) -> bool:
     """Whether the table is there, such as not before it was migrated. Asks the database once for each process, and again while it is absent.
 
-    The connection must be connected and its transaction not aborted.
+    The connection must be connected and its transaction not aborted. Where it breaks off meanwhile nothing is known, and the answer is yes:
+    whoever goes on meets that error, and the transaction is rolled back for certain, which would be in doubt without a marker.
     """
     key = (base_of(connection), evidence)
     if key in _present:
         return True
     if time.monotonic() - _absent_at.get(key, -ABSENT_FOR_S) < ABSENT_FOR_S:
         return False
-    if _find(connection, _evidence.table_of(evidence)):
+    found = _find(connection, _evidence.table_of(evidence))
+    if found:
         _present.add(key)
-        return True
-    _note_absent(key)
-    return False
+    elif found is False:
+        _note_absent(key)
+    return found is not False
 
 
 def _note_absent(key: _Key) -> None:
@@ -144,8 +146,10 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...] 
         cursor.execute(sql, *() if values is None else (values,))
 
 
-def _find(connection: BaseDatabaseWrapper, table: str) -> bool:
-    """Whether there is a table, and on PostgreSQL where. A database that does not say has none, and the transaction goes on."""
+def _find(connection: BaseDatabaseWrapper, table: str) -> bool | None:
+    """Whether there is a table, and on PostgreSQL where. A database that does not say has none, and the transaction goes on; ``None``: the
+    connection has broken off, which says nothing of the table.
+    """
     if connection.vendor == "sqlite":
         return _ask(connection, "SELECT max(name) FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
     in_transaction = can_commit(connection)
@@ -154,6 +158,8 @@ def _find(connection: BaseDatabaseWrapper, table: str) -> bool:
             _execute(connection, f"SAVEPOINT {_SAVEPOINT}")
         home = _ask(connection, _HOME_SQL, (table, table))
     except DatabaseError:
+        if connection.connection.closed:
+            return None
         if in_transaction:
             _execute(connection, f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
         return False
