@@ -32,6 +32,9 @@ __all__ = [
     "__version__",
     "encode",
     "encode_in_place",
+    "fill_rows",
+    "read_rows",
+    "remember_rows",
     "sql_writes",
 ]
 
@@ -191,6 +194,23 @@ def encode(value: Any) -> Encoded:
 
 def encode_in_place(values: list[Any], places: tuple[int, ...], deferred: object) -> None:
     """Replaces the values at ``places`` that can be changed in place by copies as they are now; ``deferred`` stands for one that was not loaded, and stays."""
+
+def read_rows(instances: Iterable[object], attributes: tuple[str, ...], types: tuple[type | None, ...]) -> list[list[Any]] | None:
+    """The values of ``attributes`` out of each instance's ``__dict__``: a list for each.
+
+    ``None`` when one is missing, or is neither ``None`` nor of exactly its type in ``types``, where ``None`` stands for what JSON is loaded as.
+    """
+
+def fill_rows(rows: list[list[Any]], answers: Iterable[Sequence[Any]], column: int, place: int) -> None:
+    """Puts what the database made into the rows that it made it for: ``column`` of each answer goes to ``place`` of each row."""
+
+def remember_rows(
+    instances: Sequence[object], rows: list[Sequence[Any]], scope: object, provisional: type[tuple[Any, ...]]
+) -> list[tuple[Any, Sequence[Any]]]:
+    """Keeps for each instance what its row now holds (see ``indelible.django._snapshots``), within ``scope`` unless that is ``None``.
+
+    Instances of which something was known before stay as they are and are returned with their rows.
+    """
 
 def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]], list[str]]:
     """What SQL text writes: a fingerprint (16 hexadecimal digits; literals, comments and white space do not count), whether rows come back,

@@ -11,7 +11,7 @@ import json
 import types
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -222,3 +222,53 @@ def test_an_encoded_copy_does_not_follow_its_original():
 
 def test_an_encoded_copy_does_not_show_what_it_holds():
     assert "secret" not in repr(_native.encode({"note": "secret"}))
+
+
+class Loaded:
+    """As an instance of a model: its values are attributes, and it has a state."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values, _state=types.SimpleNamespace(indelible_values=None))
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 1.5, "x", b"x", {}, []])
+def test_rows_are_read_where_every_value_is_such_as_is_loaded(value):
+    first, second = Loaded(id=1, any=value, other=0), Loaded(id=None, any=value)
+    rows = _native.read_rows([first, second], ("id", "any"), (int, None))
+    assert rows == [[1, value], [None, value]]
+    assert rows[0][1] is value
+
+
+@pytest.mark.parametrize(
+    ("id", "value"),
+    [(True, 1), ("1", 1), (1, Colour.RED), (1, decimal.Decimal(1)), (1, memoryview(b"")), (1, ()), (1, type("Text", (str,), {})("x"))],
+)
+def test_rows_are_not_read_where_one_has_a_value_of_another_type(id, value):
+    assert _native.read_rows([Loaded(id=1, any=1), Loaded(id=id, any=value)], ("id", "any"), (int, None)) is None
+
+
+def test_rows_are_not_read_where_one_lacks_a_value():
+    assert _native.read_rows([Loaded(id=1, any=1), Loaded(id=1)], ("id", "any"), (int, None)) is None
+
+
+def test_answers_go_to_their_rows():
+    rows = [[None, "a"], [None, "b"]]
+    _native.fill_rows(rows, [("x", 7), ("y", 8)], 1, 0)
+    assert rows == [[7, "a"], [8, "b"]]
+
+
+class Kept(NamedTuple):
+    values: Any
+    scope: Any
+    previous: Any
+
+
+def test_rows_are_remembered_unless_something_was_known_before():
+    new, known = Loaded(), Loaded()
+    known._state.indelible_values = before = [0]
+    assert _native.remember_rows([new, known], [[1], [2]], "scope", Kept) == [(known, [2])]
+    assert new._state.indelible_values == Kept([1], "scope", None)
+    assert type(new._state.indelible_values) is Kept
+    assert known._state.indelible_values is before
+    assert _native.remember_rows([new, known], [[3], [4]], None, Kept) == []
+    assert (new._state.indelible_values, known._state.indelible_values) == ([3], [4])

@@ -57,10 +57,26 @@ impl Timestamp {
     }
 }
 
-fn digits(out: &mut [u8], mut value: i64) {
-    for place in out.iter_mut().rev() {
-        *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
+/// All numbers of two digits, one after the other.
+static PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut number = 0;
+    while number < 100 {
+        pairs[2 * number] = b'0' + (number / 10) as u8;
+        pairs[2 * number + 1] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    pairs
+};
+
+/// Writes the last digits of a number that is not negative, as many as there is room for, which is even.
+fn digits(out: &mut [u8], value: i64) {
+    let mut value = value as u32;
+    let (pairs, _) = out.as_chunks_mut::<2>();
+    for pair in pairs.iter_mut().rev() {
+        let place = (value % 100 * 2) as usize;
+        pair.copy_from_slice(&PAIRS[place..place + 2]);
+        value /= 100;
     }
 }
 

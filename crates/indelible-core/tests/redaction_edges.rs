@@ -216,6 +216,42 @@ fn the_shortest_secrets_are_found_in_strings_of_json() {
     ]);
 }
 
+/// A quick look turns most texts away, eight bytes in a step: wherever a secret stands in a step or in what is left, it must see it.
+#[test]
+fn a_secret_is_found_wherever_it_stands() {
+    let redactor = Redactor::default();
+    let prose = "lorem, ipsum dolor sit. ";
+    for secret in [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "pin=8264",
+        "token: 9f3c",
+        "--pin 8264",
+        "ghp_0123456789abcdefghij",
+        "Bearer 9f3c",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    ] {
+        for before in 0..=prose.len() {
+            for after in 0..=prose.len() {
+                // What is before it ends in a blank, as if it were the end of a word.
+                let text = format!("{}{secret} {}", &prose[prose.len() - before..], &prose[..after]);
+                let masked = redactor.text(&text);
+                assert!(masked.contains("[masked]") && !masked.contains(&secret[secret.len() - 4..]), "{text:?} became {masked:?}");
+            }
+        }
+    }
+}
+
+/// A table is told by its first line, in which there may be nothing else to see.
+#[test]
+fn a_table_is_found_however_long_its_lines_are() {
+    for length in 1..=24 {
+        let first = "n".repeat(length);
+        let text = format!("{first},pin\nana,x\n");
+        assert_eq!(Redactor::default().text(&text), format!("{first},pin\nana,[masked]\n"));
+    }
+}
+
 #[test]
 fn pairs_are_found_in_arrays_at_every_depth() {
     json_becomes(&[

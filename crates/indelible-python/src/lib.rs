@@ -47,5 +47,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<values::Unknown>()?;
     module.add_function(wrap_pyfunction!(values::encode, module)?)?;
     module.add_function(wrap_pyfunction!(values::encode_in_place, module)?)?;
+    module.add_function(wrap_pyfunction!(values::fill_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(values::read_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(values::remember_rows, module)?)?;
     module.add_function(wrap_pyfunction!(sql::sql_writes, module)?)
 }

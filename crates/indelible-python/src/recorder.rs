@@ -374,6 +374,7 @@ impl PyTransaction {
         key: usize,
         labels: Option<&Bound<'_, PyList>>,
     ) -> PyResult<()> {
+        slf.try_borrow_mut()?.transaction.reserve(rows.len());
         model.get().created_rows(context, rows, key, labels, |event| {
             slf.try_borrow_mut()?.transaction.record(event);
             Ok(())

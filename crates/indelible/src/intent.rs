@@ -11,8 +11,10 @@ use crate::error::Error;
 use crate::journal::Position;
 use crate::recorder::{Recorded, Recorder};
 
-/// Room made at once for what a body holds besides its changes, so that few bodies pay for growing.
-const BODY_BYTES: usize = 1024;
+/// Room made at once for what a body holds besides its changes, so that few of them pay for growing.
+const BODY_BYTES: usize = 640;
+/// Room made once more, for a single body that holds more than most.
+const MORE_BYTES: usize = 384;
 
 /// The intent could not be journaled and an event of it is [`OnFailure::Required`]: the write must not be committed.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +65,7 @@ impl Intent {
                 // The refusal itself becomes an event as soon as writing works. Where only the sync failed the intent is in the
                 // journal, and nobody will commit it.
                 recorder.count_losses(1);
-                intent.tell(Resolution::RolledBack, []);
+                intent.tell(Resolution::RolledBack, std::iter::empty());
                 Err(Refused(error))
             }
             Some(_) => {
@@ -126,8 +128,8 @@ impl Intent {
         self.recorder.append_at_least(&self.frame(alias, &bodies), true, self.mode)
     }
 
-    fn frame<'a>(&self, alias: &'a str, bodies: &'a [String]) -> Frame<'a> {
-        Frame::Intent { intent: self.id, evidence: self.evidence, alias: short(alias), items: items(&self.stamps, bodies) }
+    fn frame<'a>(&self, alias: &'a str, bodies: &'a Bodies) -> Frame<'a> {
+        Frame::Intent { intent: self.id, evidence: self.evidence, alias: short(alias), items: bodies.items(&self.stamps) }
     }
 
     /// An intent without events, of which nothing is journaled.
@@ -172,7 +174,7 @@ impl Intent {
         let events = std::mem::take(&mut self.events);
         let captured = std::mem::take(&mut self.captured);
         let recorder = self.recorder.clone();
-        self.tell(Resolution::RolledBack, []);
+        self.tell(Resolution::RolledBack, std::iter::empty());
         Self::journal(&recorder, alias, events, captured, Evidence::Ack)
     }
 
@@ -197,7 +199,7 @@ impl Intent {
 
     /// Says that the write was committed and the events are as announced.
     pub fn committed(self) {
-        self.tell(Resolution::Committed, []);
+        self.tell(Resolution::Committed, std::iter::empty());
     }
 
     /// Says that the write was committed, and what the events have become: `None` where nothing happened, one entry for each
@@ -225,7 +227,7 @@ impl Intent {
     pub fn rolled_back(mut self) {
         let events = std::mem::take(&mut self.events);
         let (recorder, id) = (self.recorder.clone(), self.id);
-        self.tell(Resolution::RolledBack, []);
+        self.tell(Resolution::RolledBack, std::iter::empty());
         for mut event in events.into_iter().filter(|event| recorder.keeps(event)) {
             event.push_meta("intent", &Json::string(&id.to_string()));
             record_aborted(&recorder, event);
@@ -240,7 +242,7 @@ impl Intent {
     }
 
     /// A failure is not reported: without an OUTCOME the agent asks for evidence or flags the events as in doubt.
-    fn tell<'a>(self, resolution: Resolution, events: impl IntoIterator<Item = Option<&'a Event>>) {
+    fn tell<'a>(self, resolution: Resolution, events: impl Iterator<Item = Option<&'a Event>> + Clone) {
         if self.recorder.capture().is_some() {
             return self.tell_capture(resolution, events);
         }
@@ -248,9 +250,8 @@ impl Intent {
         if self.position.is_none() || self.process != std::process::id() {
             return;
         }
-        let told = self.bodies(events.into_iter()).and_then(|bodies| {
-            let items = items(&self.stamps[..bodies.len()], &bodies);
-            let frame = Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items };
+        let told = self.bodies(events).and_then(|bodies| {
+            let frame = Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items: bodies.items(&self.stamps) };
             self.recorder.append_frame(&frame, false, self.mode)
         });
         drop(told);
@@ -268,12 +269,35 @@ impl Intent {
         }
     }
 
-    fn bodies<'a>(&self, events: impl Iterator<Item = Option<&'a Event>>) -> Result<Vec<String>, Error> {
-        let encode = |(event, stamp): (Option<&Event>, &Stamp)| {
-            let mut body = String::with_capacity(event.map_or(0, |event| BODY_BYTES + event.changes.len()));
-            event.map_or(Ok(()), |event| self.recorder.encode(event, stamp, &mut body)).map(|()| body)
+    fn bodies<'a>(&self, events: impl Iterator<Item = Option<&'a Event>> + Clone) -> Result<Bodies, Error> {
+        let room: usize = events.clone().flatten().map(|event| BODY_BYTES + event.changes.len()).sum();
+        let text = if room == 0 { String::new() } else { String::with_capacity(room + MORE_BYTES) };
+        let mut bodies = Bodies { text, ends: Vec::with_capacity(events.size_hint().0) };
+        for (event, stamp) in events.zip(&self.stamps) {
+            if let Some(event) = event {
+                self.recorder.encode(event, stamp, &mut bodies.text)?;
+            }
+            bodies.ends.push(bodies.text.len());
+        }
+        Ok(bodies)
+    }
+}
+
+/// Encoded events, one behind the other in one text: many of them do not pay for memory of their own.
+struct Bodies {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Bodies {
+    fn items(&self, stamps: &[Stamp]) -> Vec<Item<'_>> {
+        let mut from = 0;
+        let item = |(stamp, &end): (&Stamp, &usize)| {
+            let body = &self.text.as_bytes()[from..end];
+            from = end;
+            Item { event: stamp.id, recorded_at: stamp.recorded_at, body }
         };
-        events.zip(&self.stamps).map(encode).collect()
+        stamps.iter().zip(&self.ends).map(item).collect()
     }
 }
 
@@ -281,11 +305,6 @@ impl Intent {
 pub(crate) fn record_aborted(recorder: &Recorder, mut event: Event) {
     event.outcome = Outcome::Aborted;
     recorder.record(event);
-}
-
-fn items<'a>(stamps: &[Stamp], bodies: &'a [String]) -> Vec<Item<'a>> {
-    let item = |(stamp, body): (&Stamp, &'a String)| Item { event: stamp.id, recorded_at: stamp.recorded_at, body: body.as_bytes() };
-    stamps.iter().zip(bodies).map(item).collect()
 }
 
 fn short(alias: &str) -> &str {

@@ -159,9 +159,11 @@ impl Transaction {
         self.evidence
     }
 
-    /// Makes room for exactly this many events: most writes outside of a transaction are one row.
-    pub(crate) fn reserve(&mut self, events: usize) {
-        self.held.reserve_exact(events.min(self.recorder.config().limits.transaction_events));
+    /// Makes room for so many events that are about to be held, so that they are not moved while it fills.
+    pub fn reserve(&mut self, events: usize) {
+        let room = self.recorder.config().limits.transaction_events.saturating_sub(self.held.len());
+        // Exactly for the first ones: most writes outside of a transaction are one row.
+        if self.held.is_empty() { self.held.reserve_exact(events.min(room)) } else { self.held.reserve(events.min(room)) }
     }
 
     /// How many events are held; folded ones count once.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DEFERRED, Field, Model
 
+from indelible import _runtime
 from indelible.django import _returning
 from indelible.django._models import Plan
 from indelible.django._queries import IDS_MAX, expression_text, is_expression
@@ -268,11 +269,9 @@ class Inserted:
 
 def read_all(plan: Plan, instances: Sequence[Model]) -> tuple[list[list[Any]], bool]:
     """The values of rows that one INSERT sends, and whether they are all plain (see :class:`Inserted`)."""
-    try:
-        rows = [*map(list, map(plan.read, [instance.__dict__ for instance in instances]))]
-    except KeyError:
-        rows = []
-    if rows and all(kinds in plan.plain_kinds or _is_loadable(plan, kinds) for kinds in {tuple(map(type, row)) for row in rows}):
+    native = _runtime.runtime().native()
+    rows = None if native is None else native.read_rows(instances, plan.attnames, plan.types)
+    if rows is not None:
         return rows, True
     several = [Inserted(plan, instance) for instance in instances]
     return [inserted.values for inserted in several], all(inserted.plain for inserted in several)

@@ -86,8 +86,9 @@ class RequestScope:
         try:
             actor = self._named_by_site(notes) if settings.actor is not None else None
             named = actor is not None
-            may_ask = not named and resolve and _actor.can_resolve()
-            if may_ask and user is None:
+            # Asking for the event loop where there is none raises, which costs more than finding the actor: not where there is a user.
+            may_ask = user is None and not named and resolve and _actor.can_resolve()
+            if may_ask:
                 user = self._resolve(notes)
             if actor is None:
                 actor = self._describe(user, notes)

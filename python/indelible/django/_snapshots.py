@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from django.db import router
@@ -58,15 +58,12 @@ class Scope:
         return scope
 
 
-class Provisional:
+class Provisional(NamedTuple):
     """Values that hold unless their scope is rolled back; then the ``previous`` ones do."""
 
-    __slots__ = ("previous", "scope", "values")
-
-    def __init__(self, values: Values, scope: Scope, previous: Values | Provisional | None) -> None:
-        self.values = values
-        self.scope = scope
-        self.previous = previous
+    values: Values
+    scope: Scope
+    previous: Values | Provisional | None
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         # Whoever unpickles an instance is in another transaction: there the old values are not known.
@@ -138,7 +135,10 @@ def remember(instance: Model, plan: Plan, values: list[Any], scope: Scope | None
 def remember_all(instances: Sequence[Model], plan: Plan, rows: Sequence[list[Any]], scope: Scope | None) -> None:
     """The same for many instances and the values of each."""
     kept = [copied(plan, row) for row in rows] if plan.mutable else rows
-    for instance, values in zip(instances, kept, strict=True):
+    native = _runtime.runtime().native()
+    # Most are new: nothing was known of them. With the module, one call keeps them all.
+    known = zip(instances, kept, strict=True) if native is None else native.remember_rows(instances, kept, scope, Provisional)
+    for instance, values in known:
         state: Any = instance._state
         if scope is None:
             state.indelible_values = values

@@ -13,6 +13,7 @@ from django.db.models import DEFERRED, Field, Model
 from django.db.models.constants import OnConflict
 from django.db.models.sql.constants import NO_RESULTS
 
+from indelible import _runtime
 from indelible.django import _returning
 from indelible.django._models import Plan
 from indelible.django._queries import IDS_MAX, asked_for, is_expression, where_text
@@ -89,8 +90,12 @@ class BulkInsert(Write):
             self.rows = rows
         if not self.answered and result is not PENDING and result and len(result) == len(rows):
             self.answered = True
+            native = _runtime.runtime().native()
             for column, field in enumerate(self.returning):
                 place = self.plan.positions[field.attname]
+                if native is not None:
+                    native.fill_rows(rows, result, column, place)
+                    continue
                 for row, answer in zip(rows, result, strict=True):
                     row[place] = answer[column]
         return rows

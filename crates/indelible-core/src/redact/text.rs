@@ -66,17 +66,22 @@ pub(super) const LONG_SECRET_BYTES_MIN: usize = card::CARD_DIGITS_MIN;
 
 /// Whether a closer look at the triggers could find anything. A quick pass that turns away prose with dates, numbers and dashes in it.
 ///
-/// Each arm is what [`Scan::look`] cannot do without at such a byte.
-fn may_hold_secret(text: &[u8]) -> bool {
+/// Each arm is what [`Scan::look`] cannot do without at such a byte. With `LINES` a text of several lines may, since it can be a table.
+fn may_hold_secret<const LINES: bool>(text: &[u8]) -> bool {
+    let may_begin = |at: usize| (LINES && text[at] == b'\n') || may_begin_secret(text, at);
+    let is_looked_at = |&at: &usize| LOOKS[usize::from(text[at])] == look::CLOSER;
+    let (eights, rest) = text.as_chunks::<8>();
     let mut digits = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        let look = LOOKS[usize::from(byte)];
-        digits += usize::from(look & look::DIGIT);
-        if look > look::DIGIT && may_begin_secret(text, at) {
+    // Eight bytes in one step: most of them need no closer look, and the sum of their looks tells how many are digits.
+    for (place, eight) in eights.iter().enumerate() {
+        let looks = eight.iter().fold(0, |looks, &byte| looks + LOOKS[usize::from(byte)]);
+        digits += usize::from(looks & look::DIGITS);
+        if looks >= look::CLOSER && (place * 8..place * 8 + 8).filter(is_looked_at).any(may_begin) {
             return true;
         }
     }
-    digits >= card::CARD_DIGITS_MIN
+    digits += rest.iter().filter(|byte| byte.is_ascii_digit()).count();
+    digits >= card::CARD_DIGITS_MIN || (text.len() - rest.len()..text.len()).filter(is_looked_at).any(may_begin)
 }
 
 fn may_begin_secret(text: &[u8], at: usize) -> bool {
@@ -98,7 +103,9 @@ fn may_begin_secret(text: &[u8], at: usize) -> bool {
 /// How [`may_hold_secret`] looks at a byte: most are passed over, digits only counted.
 mod look {
     pub(super) const DIGIT: u8 = 1;
-    pub(super) const CLOSER: u8 = 2;
+    /// The digits in the sum of eight looks.
+    pub(super) const DIGITS: u8 = 15;
+    pub(super) const CLOSER: u8 = 16;
 }
 
 static LOOKS: [u8; 256] = {
@@ -112,6 +119,7 @@ static LOOKS: [u8; 256] = {
         };
         byte += 1;
     }
+    looks[b'\n' as usize] = look::CLOSER;
     looks
 };
 
@@ -123,7 +131,9 @@ const PASSES_MAX: usize = 4;
 /// A mask can join what stood apart: once a key with blanks in it is gone, the URL around it may have a password. So what has
 /// been masked is looked at again, until nothing is found.
 pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
-    // Most texts are one line, and no table.
+    if !may_hold_secret::<true>(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
     let table = if text.as_bytes().contains(&b'\n') { table::redact(redactor, text) } else { None };
     match table {
         None => redact_lines(redactor, text, pairs),
@@ -132,7 +142,7 @@ pub(super) fn redact<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Co
 }
 
 fn redact_lines<'t>(redactor: &Redactor, text: &'t str, pairs: Pairs) -> Cow<'t, str> {
-    if !may_hold_secret(text.as_bytes()) {
+    if !may_hold_secret::<false>(text.as_bytes()) {
         return Cow::Borrowed(text);
     }
     repeated(text, |text| {
