@@ -77,7 +77,11 @@ impl Stream {
             .zip(path.file_name())
             .map(|(folder, name)| folder.join(format!(".{}.{}.new", self.id, name.to_string_lossy())));
         failpoint!("create.before_open");
-        let file = files.create(first.as_deref().unwrap_or(path), mode)?;
+        let file = files.create(first.as_deref().unwrap_or(path), mode).or_else(|error| match &first {
+            // A step that failed has left it and could not remove it: nobody else uses this name, and nothing is in it.
+            Some(left) if error.kind() == io::ErrorKind::AlreadyExists => undo_file(files, left).and_then(|()| files.create(left, mode)),
+            _ => Err(error),
+        })?;
         failpoint!("create.after_open");
         if let Some(first) = first {
             // Nothing is written over: the number of a segment is used once, and the folder is this process's own.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,14 @@ struct Faults {
     failing_folder_syncs: AtomicUsize,
     /// Nothing can be removed.
     stuck: AtomicBool,
+    /// So many segments are created and then said not to be.
+    half_created: AtomicUsize,
+    failing_renames: AtomicUsize,
+}
+
+/// Takes one of those that are left.
+fn takes_one(left: &AtomicUsize) -> bool {
+    left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 struct FaultyFiles(Arc<Faults>);
@@ -47,6 +56,9 @@ struct FaultySegment {
 impl Files for FaultyFiles {
     fn create(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn OpenFile>> {
         let file = SystemFiles.create(path, mode)?;
+        if path.extension().is_some_and(|extension| extension == "journal") && takes_one(&self.0.half_created) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         Ok(Arc::new(FaultySegment { file, faults: Arc::clone(&self.0), sync_failed: AtomicBool::new(false) }))
     }
 
@@ -63,6 +75,9 @@ impl Files for FaultyFiles {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.extension().is_some_and(|extension| extension == "journal") && takes_one(&self.0.failing_renames) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         SystemFiles.rename(from, to)
     }
 
@@ -266,6 +281,32 @@ fn a_segment_that_could_not_be_begun_stands_in_the_way_of_no_other() {
         let frames = setup.segments().pop().unwrap();
         assert_eq!(frames, [frame(2, "two"), frame(3, "three")], "{stuck}");
         assert_eq!(setup.segments().len(), if stuck { 4 } else { 2 }, "what could not be removed is left alone");
+    }
+}
+
+/// A segment was created and could then neither be used nor removed. Its name was in the way of every later one: nothing more was recorded
+/// until the process ended. In a folder that a group reads that is the name before the rename, and otherwise the last one.
+#[test]
+fn what_a_failed_step_has_left_and_could_not_remove_stands_in_the_way_for_no_longer_than_the_fault() {
+    for group_reads in [false, true] {
+        let setup = setup(Durability::Synced);
+        let service = setup.folder.path().join("journal/clinic");
+        if group_reads {
+            fs::create_dir_all(&service).unwrap();
+            fs::set_permissions(&service, fs::Permissions::from_mode(0o2770)).unwrap();
+        }
+        setup.faults.stuck.store(true, SeqCst);
+        setup.faults.failing_renames.store(if group_reads { 1 } else { 0 }, SeqCst);
+        setup.faults.half_created.store(if group_reads { 0 } else { 2 }, SeqCst);
+        let item = Item { event: EventId::from_bytes([1; 16]), recorded_at: Timestamp::from_micros(0), body: b"one" };
+        let record = || setup.try_append(&Frame::Event(item), true, Duration::ZERO, true);
+        assert!(record().is_err(), "{group_reads}: no segment could be begun");
+        assert!(record().is_err(), "{group_reads}: what is left cannot be removed, or another one is left");
+        setup.faults.stuck.store(false, SeqCst);
+        record().unwrap();
+        assert_eq!(setup.segments().concat(), [frame(1, "one")], "{group_reads}");
+        let hidden = fs::read_dir(&service).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+        assert_eq!(hidden.count(), 0, "{group_reads}: nothing is left under a name that nobody reads");
     }
 }
 

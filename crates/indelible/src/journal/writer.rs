@@ -248,9 +248,17 @@ impl Writer {
     fn create_segment(&mut self, first_sequence: u64, settings: &Settings, system: &System) -> Result<OpenSegment, Error> {
         let stream = self.stream.as_ref().expect("the journal opens its stream before it appends");
         let files = &*system.files;
-        let number = self.number + 1;
-        let path = stream.segment_path(number);
-        let file = stream.create_segment(&path, files).map_err(Error::path(&path))?;
+        let mut number = self.number + 1;
+        let mut path = stream.segment_path(number);
+        let mut created = stream.create_segment(&path, files);
+        if created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            // A step that failed has left it and could not remove it: its number is taken, and would be for as long as this process lives.
+            self.number = number;
+            number += 1;
+            path = stream.segment_path(number);
+            created = stream.create_segment(&path, files);
+        }
+        let file = created.map_err(Error::path(&path))?;
         let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: system.clock.now() }.encode();
         failpoint!("segment.before_header");
         let mut begun = write_whole(&*file, &header).map_err(Error::Write);
