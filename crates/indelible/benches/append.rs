@@ -3,13 +3,13 @@
 //! `cargo bench -p indelible --bench append`. The event is built outside the measured part; stamping, encoding, checksum and the `write(2)` are
 //! inside. CPU time is the kernel's own account of each thread (`/proc/thread-self/schedstat`, Linux).
 
+mod support;
+
 use std::error::Error;
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use indelible::{Actor, Config, Durability, Event, Kind, Limits, Recorded, Recorder, Request, Resource};
+use indelible::{Durability, Event, Recorded, Recorder};
 
 const THREADS: &[usize] = &[1, 8];
 /// One append takes about a microsecond, one synced append about a millisecond.
@@ -36,36 +36,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A change of two fields inside a request, as the Django package records it.
-fn event() -> Event {
-    let mut event = Event::new(Kind::Change, "patient.update");
-    event.actor = Actor::user("7", "ana").into();
-    event.resource = Some(Resource::new("clinic.Patient", "1042"));
-    event.request = Some(Request::from_id("0f8fad5b-d9cb-469f-a165-70867728950e"));
-    event.changes.push_values("phone", Some("\"+49 30 1234567\""), Some("\"+49 30 7654321\""));
-    event.changes.push_values("balance", Some("\"12.50\""), Some("\"99.95\""));
-    event.reason = Some("the patient called".to_owned());
-    event
-}
-
-fn recorder(data_dir: &Path, durability: Durability) -> Result<Recorder, Box<dyn Error>> {
-    let limits = Limits { journal_bytes: u64::MAX, ..Limits::default() };
-    Ok(Recorder::open(Config { durability, limits, environment: "production".to_owned(), ..Config::new(data_dir, "bench") })?)
-}
-
 /// Length of the event's frame on disk, header of the frame included.
 fn encoded_bytes(data_dir: &Path) -> Result<u64, Box<dyn Error>> {
-    let recorder = recorder(data_dir, Durability::Buffered)?;
-    recorder.record(event());
+    let recorder = support::recorder(data_dir, Durability::Buffered)?;
+    recorder.record(support::event());
     let before = recorder.health().bytes;
-    recorder.record(event());
+    recorder.record(support::event());
     Ok(recorder.health().bytes - before)
 }
 
 fn measure(data_dir: &Path, durability: Durability, threads: usize, appends: usize) -> Result<(), Box<dyn Error>> {
-    let recorder = recorder(data_dir, durability)?;
+    let recorder = support::recorder(data_dir, durability)?;
     for _ in 0..WARM_UP.min(appends) {
-        recorder.record(event());
+        recorder.record(support::event());
     }
     let started = Instant::now();
     let measured: Vec<Measured> = std::thread::scope(|scope| {
@@ -82,33 +65,20 @@ fn measure(data_dir: &Path, durability: Durability, threads: usize, appends: usi
     println!("{name:<10} {threads:>7} {p50:>12} {p99:>12} {cpu:>12} {:>12.0}", count as f64 / elapsed);
     let threads = format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
     for (figure, value) in [("p50", p50), ("p99", p99), ("CPU", cpu)] {
-        add_result(&format!("append, {name}, {threads}, {figure}"), value)?;
+        support::add_result(&format!("append, {name}, {threads}, {figure}"), value as f64, "ns")?;
     }
     Ok(())
 }
 
-/// Appends a figure to the file of `BENCH_RESULTS`, for the table of `make bench`.
-fn add_result(name: &str, nanoseconds: u64) -> std::io::Result<()> {
-    let Some(path) = std::env::var_os("BENCH_RESULTS") else { return Ok(()) };
-    let line = serde_json::json!({"scale": "", "name": name, "value": nanoseconds, "unit": "ns"});
-    writeln!(fs::OpenOptions::new().append(true).create(true).open(path)?, "{line}")
-}
-
 fn append(recorder: &Recorder, appends: usize) -> Measured {
-    let events: Vec<Event> = (0..appends).map(|_| event()).collect();
+    let events: Vec<Event> = (0..appends).map(|_| support::event()).collect();
     let mut walls = Vec::with_capacity(appends);
-    let cpu = thread_cpu();
+    let cpu = support::thread_cpu();
     for event in events {
         let started = Instant::now();
         let recorded = recorder.record(event);
         walls.push(started.elapsed().as_nanos() as u64);
         assert!(matches!(recorded, Recorded::At(_)), "a lost event would make the figure too good");
     }
-    Measured { walls, cpu: thread_cpu() - cpu }
-}
-
-/// Nanoseconds this thread has run, or 0 where the kernel does not say.
-fn thread_cpu() -> u64 {
-    let account = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    account.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    Measured { walls, cpu: support::thread_cpu() - cpu }
 }
