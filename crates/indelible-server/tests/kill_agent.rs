@@ -3,10 +3,10 @@
 //! `INDELIBLE_KILLS` is the number of kills (default 10), `INDELIBLE_SEED` repeats a run.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod random;
 mod seed;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use indelible::{Config, Event, Json, Kind, Recorded, Recorder};
+use random::{Random, from_env};
 use seed::Seed;
 
 /// Recording threads, each with a recorder of its own.
@@ -27,18 +28,6 @@ const LEAVES_PER_FILE: &str = "30";
 /// Between two actions of a writer, so that they last about as long as the agent.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A small generator (xorshift64*), so that a seed repeats a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-}
-
 /// What the writers share.
 #[derive(Default)]
 struct Load {
@@ -51,10 +40,6 @@ struct Load {
 
 /// What must be in the trail: each number, and whether its transaction is known to have been committed.
 type Ledger = Arc<Mutex<BTreeMap<u64, &'static str>>>;
-
-fn from_env(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
-}
 
 fn event(number: u64) -> Event {
     let mut event = Event::new(Kind::Action, "load.event");
@@ -117,9 +102,9 @@ fn recorded(seed: &Seed) -> Vec<(u64, &'static str)> {
 #[test]
 fn killing_the_agent_loses_nothing_and_doubles_nothing() {
     let kills = from_env("INDELIBLE_KILLS").unwrap_or(10);
-    let seed_number = from_env("INDELIBLE_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 32 | u64::from(line!()));
+    let seed_number = random::seed();
     println!("INDELIBLE_SEED={seed_number} INDELIBLE_KILLS={kills}");
-    let mut random = Random(seed_number | 1);
+    let mut random = Random::new(seed_number);
     let seed = Seed::empty();
     seed.ingest();
     let (load, ledger) = (Load::default(), Ledger::default());
@@ -127,7 +112,7 @@ fn killing_the_agent_loses_nothing_and_doubles_nothing() {
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let recorder = Recorder::open(Config::new(seed.path(), "load")).unwrap();
-            let mut random = Random(seed_number ^ (writer + 1) << 17 | 1);
+            let mut random = Random::new(seed_number ^ (writer + 1) << 17);
             let (load, ledger) = (&load, &ledger);
             scope.spawn(move || {
                 write(&recorder, &mut random, load, ledger);

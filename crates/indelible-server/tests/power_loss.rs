@@ -2,28 +2,37 @@
 //! old or new and nothing between.
 //!
 //! A real worker and a real agent run once; every change they make to their files is recorded and made again on a disk in memory
-//! (`faulty/disk.rs`), which shows all states that the loss of power may leave. `INDELIBLE_FAULTS=all` adds buffered journals and more runs.
+//! (`faulty/disk.rs` says what power may leave of it), of which every state is looked at (`faulty/states.rs`) as long as no more than
+//! [`SUBSETS_OF`] changes are pending; of older ones all or none. `INDELIBLE_FAULTS=all` is that for the agent too, and more runs. The trail
+//! itself is in `power/trail.rs`, and that no state is left out in `power/model.rs`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod faulty;
+mod power;
+mod random;
 mod seed;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::env;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::{env, fs};
 
 use faulty::agent;
-use faulty::disk::{Disk, Op, Tree, read_trace};
-use faulty::worker::{self, Manner, REQUIRED, STANDARD, World};
+use faulty::disk::{Disk, Tree};
+use faulty::states::{Image, Looked, Names, States};
+use faulty::trace::Op;
+use faulty::worker::{self, Manner, REQUIRED, STANDARD};
 use indelible::{Frame, StreamId, read_frame};
+use random::Random;
 use seed::Seed;
 use serde_json::Value;
 
 const BUFFERED: Manner = Manner { policy: "standard", durability: "buffered", host: false };
 /// States of the journal that a real agent is given.
 const INGESTED: usize = 6;
+/// Every subset of so many pending changes is tried; `make test` tries fewer of the agent's, which are many.
+const SUBSETS_OF: usize = 10;
+const SUBSETS_OF_AGENT: usize = 6;
 
 #[test]
 #[ignore = "started as a process of its own by the other tests"]
@@ -33,26 +42,6 @@ fn worker() {
 
 fn is_full() -> bool {
     env::var("INDELIBLE_FAULTS").is_ok_and(|value| value == "all")
-}
-
-/// What a worker did to its journal, and what it said meanwhile, in the one order.
-fn worker_trace(manner: Manner) -> Vec<Op> {
-    let world = World::new(manner);
-    let root = world.seed.path().canonicalize().unwrap();
-    let said = world.trace();
-    assert_eq!(said.lost, Some(0));
-    let text = fs::read_to_string(world.signs.log()).unwrap();
-    let mut ops = read_trace(&text, &root);
-    // What was told once is a hint and never synced: it would always be pending.
-    let is_ours =
-        |path: &Path| (path.starts_with("journal") && !path.ends_with("told")) || [Path::new("said"), Path::new("")].contains(&path);
-    ops.retain(|op| is_ours(op.path()));
-    if manner.host {
-        // Made by `init`, long ago.
-        let made = ["journal", "journal/notes"].map(|path| Op::MakeFolder { path: path.into() });
-        ops = made.into_iter().chain(["", "journal"].map(|path| Op::Sync { path: path.into() })).chain(ops).collect();
-    }
-    ops
 }
 
 /// Events that a write of the worker's to `said` acknowledges.
@@ -69,57 +58,84 @@ fn acknowledged(op: &Op) -> Vec<i64> {
 
 /// A defect and the syncs that it leaves out.
 type Defect<'a> = (&'a str, &'a dyn Fn(&Path) -> bool);
-/// What a segment holds, with its bytes, so that their place stays theirs.
-type Known = HashMap<*const Vec<u8>, (Rc<Vec<u8>>, BTreeSet<i64>)>;
+/// A set of events, a bit for each in the order of their numbers.
+type Events = u128;
 
 /// What all states of a journal are checked against.
+#[derive(Default)]
 struct Journals {
-    /// Every write to a segment, headers and frames, and the numbers of the events in it.
-    written: HashMap<Vec<u8>, Vec<i64>>,
-    acknowledged: BTreeSet<i64>,
-    /// What segments hold that several states share, by the place of their bytes, which stay there.
-    known: RefCell<Known>,
+    /// Every write to a segment, headers and frames, and the events in it.
+    written: HashMap<Vec<u8>, Events>,
+    /// The numbers of all events.
+    numbers: Vec<i64>,
+    acknowledged: Events,
+    /// What segments hold, by stream and content.
+    known: HashMap<(StreamId, usize), Events>,
+    /// Where under which names segments lie.
+    segments: HashMap<usize, Rc<Vec<(usize, StreamId)>>>,
 }
 
 impl Journals {
+    fn of(ops: &[Op]) -> Self {
+        let mut journals = Self::default();
+        let writes = || {
+            ops.iter().filter_map(|op| match op {
+                Op::Write { path, bytes, .. } => stream_of(path).map(|stream| (bytes, numbers_in(stream, bytes))),
+                _ => None,
+            })
+        };
+        let numbers: BTreeSet<i64> = writes().flat_map(|(_, numbers)| numbers).collect();
+        journals.numbers = numbers.into_iter().collect();
+        journals.written = writes().map(|(bytes, numbers)| (bytes.clone(), journals.events(&numbers))).collect();
+        journals
+    }
+
+    fn events(&self, numbers: &[i64]) -> Events {
+        numbers
+            .iter()
+            .map(|number| 1 << self.numbers.binary_search(number).expect("an event that was written"))
+            .fold(0, |all, one: Events| all | one)
+    }
+
     /// Every acknowledged event is in a frame that a reader accepts, and every frame that it accepts was written.
-    fn check(&self, tree: &Tree) -> Result<(), String> {
-        let mut found = BTreeSet::new();
-        for (path, bytes) in tree.files() {
-            if let (Some(bytes), Some(stream)) = (bytes, stream_of(&path)) {
-                found.extend(self.look_up(stream, bytes).map_err(|what| format!("{}: {what}", path.display()))?);
-            }
+    fn check(&mut self, image: Image<'_>) -> Result<(), String> {
+        let mut found = 0;
+        for &(at, stream) in self.segments_in(image.names).iter() {
+            let content = image.held[at];
+            found |= match self.known.get(&(stream, content.number)) {
+                Some(known) => *known,
+                None => {
+                    let events = self.read_segment(stream, &content.bytes);
+                    let events = events.map_err(|what| format!("{}: {what}", image.names.files[at].0.display()))?;
+                    self.known.insert((stream, content.number), events);
+                    events
+                }
+            };
         }
-        match self.acknowledged.difference(&found).next() {
-            Some(number) => Err(format!("{number} was acknowledged and is lost")),
-            None => Ok(()),
+        match self.acknowledged & !found {
+            0 => Ok(()),
+            lost => Err(format!("{} was acknowledged and is lost", self.numbers[lost.trailing_zeros() as usize])),
         }
     }
 
-    fn look_up(&self, stream: StreamId, bytes: &Rc<Vec<u8>>) -> Result<BTreeSet<i64>, String> {
-        if let Some((_, found)) = self.known.borrow().get(&Rc::as_ptr(bytes)) {
-            return Ok(found.clone());
-        }
-        let mut found = BTreeSet::new();
-        self.read_segment(stream, bytes, &mut found)?;
-        if Rc::strong_count(bytes) > 1 {
-            self.known.borrow_mut().insert(Rc::as_ptr(bytes), (Rc::clone(bytes), found.clone()));
-        }
-        Ok(found)
+    fn segments_in(&mut self, names: &Names) -> Rc<Vec<(usize, StreamId)>> {
+        let find = || names.files.iter().enumerate().filter_map(|(at, (path, _))| Some((at, stream_of(path)?))).collect();
+        Rc::clone(self.segments.entry(names.number).or_insert_with(|| Rc::new(find())))
     }
 
     /// Accepts what any reader could: at every byte where a checksum holds.
-    fn read_segment(&self, stream: StreamId, mut bytes: &[u8], found: &mut BTreeSet<i64>) -> Result<(), String> {
+    fn read_segment(&self, stream: StreamId, mut bytes: &[u8]) -> Result<Events, String> {
+        let mut found = 0;
         while !bytes.is_empty() {
             let Ok((frame, size)) = read_frame(stream, bytes) else {
                 bytes = &bytes[1..];
                 continue;
             };
-            let numbers = self.written.get(&bytes[..size]);
-            found.extend(numbers.ok_or_else(|| format!("frame {} was accepted and never written", frame.sequence))?);
+            let events = self.written.get(&bytes[..size]);
+            found |= events.ok_or_else(|| format!("frame {} was accepted and never written", frame.sequence))?;
             bytes = &bytes[size..];
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -143,58 +159,39 @@ fn number_of(body: &[u8]) -> Option<i64> {
     serde_json::from_slice::<Value>(body).ok()?["meta"]["number"].as_i64()
 }
 
-/// What was looked at.
-#[derive(Debug, Default)]
-struct Looked {
-    states: usize,
-    moments: usize,
-    pending_most: usize,
-}
-
-impl Looked {
-    fn of(disk: &Disk, moments: usize) -> Self {
-        Self { states: disk.states, moments, pending_most: disk.pending_most }
-    }
-
-    fn print(&self, of: &str) {
-        let Self { states, moments, pending_most } = self;
-        eprintln!("{of}: power lost at {moments} moments, {states} states, at most {pending_most} pending");
-    }
-}
-
 /// Loses power after every change of a journal's trace.
 fn lose_power(ops: &[Op], synced: bool) -> Result<Looked, String> {
-    let written = ops.iter().filter_map(|op| match op {
-        Op::Write { path, bytes, .. } => stream_of(path).map(|stream| (bytes.clone(), numbers_in(stream, bytes))),
-        _ => None,
-    });
-    let mut journals = Journals { written: written.collect(), acknowledged: BTreeSet::new(), known: RefCell::default() };
-    let mut disk = Disk::new(if is_full() { 10 } else { 6 });
+    let mut journals = Journals::of(ops);
+    let (mut disk, mut states) = (Disk::new(), States::new(SUBSETS_OF));
     for op in ops {
         if op.path() == Path::new("said") {
-            journals.acknowledged.extend(acknowledged(op).iter().filter(|_| synced));
+            if synced {
+                journals.acknowledged |= journals.events(&acknowledged(op));
+                states.require_more();
+            }
         } else {
             disk.apply(op);
         }
-        disk.crash(&mut |tree| journals.check(tree)).map_err(|what| format!("{what}, after {op:?}"))?;
+        states.crash(&disk, &mut |image| journals.check(image)).map_err(|what| format!("{what}, after {op:?}"))?;
     }
-    assert!(!synced || journals.acknowledged.len() >= 12, "the worker acknowledged {:?}", journals.acknowledged);
-    Ok(Looked::of(&disk, ops.len()))
+    let count = journals.acknowledged.count_ones();
+    assert!(!synced || count >= 12, "the worker acknowledged {count} events");
+    Ok(states.looked)
 }
 
 #[test]
 fn what_a_synced_journal_acknowledged_survives_the_loss_of_power_and_what_is_torn_is_no_record() {
     let runs = if is_full() { 10 } else { 1 };
     for manner in [REQUIRED, STANDARD].into_iter().cycle().take(runs) {
-        let looked = lose_power(&worker_trace(manner), true).unwrap();
+        let looked = lose_power(&worker::journal_trace(manner), true).unwrap();
         looked.print(&format!("journal, {}", manner.policy));
-        assert!(looked.states > 500);
+        assert!(looked.images > 500);
     }
 }
 
 #[test]
 fn a_torn_record_of_a_buffered_journal_is_no_record() {
-    let mut ops = worker_trace(BUFFERED);
+    let mut ops = worker::journal_trace(BUFFERED);
     // Nothing is ever synced, so the states only multiply.
     ops.truncate(if is_full() { 48 } else { 24 });
     lose_power(&ops, false).unwrap().print("journal, buffered");
@@ -203,7 +200,7 @@ fn a_torn_record_of_a_buffered_journal_is_no_record() {
 /// Each line is a defect: the changes that it leaves out of a trace that is without fault.
 #[test]
 fn a_journal_that_leaves_out_a_sync_is_found() {
-    let ops = worker_trace(STANDARD);
+    let ops = worker::journal_trace(STANDARD);
     let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "journal");
     let defects: [Defect<'_>; 4] = [
         ("no segment is synced", &is_segment),
@@ -222,9 +219,10 @@ fn a_journal_that_leaves_out_a_sync_is_found() {
 /// The states of one moment in ten, given to a real agent.
 #[test]
 fn an_agent_ingests_what_the_loss_of_power_left_and_its_trail_is_intact() {
-    let ops = worker_trace(STANDARD);
+    let ops = worker::journal_trace(STANDARD);
     let step = ops.len() / INGESTED;
-    let (mut disk, mut known, mut ingested) = (Disk::new(6), BTreeSet::new(), 0);
+    let (mut disk, mut known, mut ingested) = (Disk::new(), BTreeSet::new(), 0);
+    let mut random = Random::new(random::seed());
     for (at, op) in ops.iter().enumerate() {
         if op.path() == Path::new("said") {
             known.extend(acknowledged(op));
@@ -232,13 +230,7 @@ fn an_agent_ingests_what_the_loss_of_power_left_and_its_trail_is_intact() {
             disk.apply(op);
         }
         if at % step == step - 1 {
-            let mut last = None;
-            disk.crash(&mut |tree| {
-                last = Some(tree.clone());
-                Ok(())
-            })
-            .unwrap();
-            ingest(&last.unwrap(), &known, at);
+            ingest(&power::chance(&disk, &mut random), &known, at);
             ingested += 1;
         }
     }
@@ -247,13 +239,7 @@ fn an_agent_ingests_what_the_loss_of_power_left_and_its_trail_is_intact() {
 
 fn ingest(tree: &Tree, known: &BTreeSet<i64>, at: usize) {
     let seed = Seed::empty();
-    for (path, bytes) in tree.files() {
-        let path = seed.path().join(path);
-        match bytes {
-            Some(bytes) => fs::write(path, bytes.as_slice()).unwrap(),
-            None => fs::create_dir_all(path).unwrap(),
-        }
-    }
+    tree.store(seed.path());
     seed.ingest();
     assert_eq!(seed.indelible(&["verify"]).status.code(), Some(0), "moment {at}");
     let numbers: Vec<i64> = seed.records("note.create").iter().map(|(body, _)| body["meta"]["number"].as_i64().unwrap()).collect();
@@ -266,102 +252,123 @@ fn ingest(tree: &Tree, known: &BTreeSet<i64>, at: usize) {
 const REPLACED: [&str; 7] =
     ["trail/checkpoint", "trail/state", "trail/verifier", "keys/trail.key", "sinks/config.recorded", "sinks/s/cursor", ".gitignore"];
 
-/// What each replaced file has held, and which of it is safe.
+/// What each replaced file has held, by the numbers of contents, and which of it is safe.
 #[derive(Default)]
 struct Versions {
-    held: BTreeMap<PathBuf, Vec<Vec<u8>>>,
-    safe_from: BTreeMap<PathBuf, usize>,
+    held: [Vec<usize>; REPLACED.len()],
+    safe_from: [Option<usize>; REPLACED.len()],
+    /// Where under which names the replaced files and those of the sink lie.
+    places: HashMap<usize, Rc<Places>>,
+    /// What cursors cover, by the number of their contents.
+    cursors: HashMap<usize, Rc<Vec<(PathBuf, u64)>>>,
+}
+
+/// Where the files lie that matter, as places among the files of an image.
+struct Places {
+    replaced: [Option<usize>; REPLACED.len()],
+    of_sink: HashMap<PathBuf, usize>,
+}
+
+impl Places {
+    fn of(names: &Names) -> Self {
+        let by_path: HashMap<&Path, usize> = names.files.iter().enumerate().map(|(at, (path, _))| (path.as_path(), at)).collect();
+        let of_sink = by_path.iter().filter_map(|(path, at)| Some((path.strip_prefix("sinks/s/files").ok()?.to_owned(), *at)));
+        Self { replaced: REPLACED.map(|path| by_path.get(Path::new(path)).copied()), of_sink: of_sink.collect() }
+    }
+}
+
+fn replaced(path: &str) -> usize {
+    REPLACED.iter().position(|replaced| *replaced == path).unwrap()
 }
 
 impl Versions {
-    /// After a change: a rename gives a file its next content, a sync of the folder makes that safe.
-    fn follow(&mut self, op: &Op, now: &Tree) {
-        for path in REPLACED.map(PathBuf::from) {
+    /// After a change: a rename gives a file its next content, a sync of the folder makes that safe. Whether more must hold than before.
+    fn follow(&mut self, op: &Op, now: &Tree, states: &mut States) -> bool {
+        let mut requires_more = false;
+        for (at, path) in REPLACED.iter().map(Path::new).enumerate() {
             match op {
-                Op::Rename { to, .. } if *to == path => self.held.entry(path).or_default().push(now.read(to).unwrap().to_vec()),
-                Op::Sync { path: folder } if path.parent() == Some(folder) => {
-                    if let Some(held) = self.held.get(&path) {
-                        self.safe_from.insert(path, held.len() - 1);
-                    }
+                Op::Rename { to, .. } if to == path => self.held[at].push(states.number_of(now.read(to).unwrap())),
+                Op::Sync { path: folder } if path.parent() == Some(folder) && !self.held[at].is_empty() => {
+                    requires_more |= self.safe_from[at].replace(self.held[at].len() - 1) != Some(self.held[at].len() - 1);
                 }
                 _ => {}
             }
         }
+        requires_more
     }
 
-    fn check(&self, tree: &Tree) -> Result<(), String> {
-        for path in REPLACED.map(PathBuf::from) {
-            let (safe_from, name) = (self.safe_from.get(&path), path.display());
-            match (tree.read(&path), self.held.get(&path)) {
-                (None, _) if safe_from.is_none() => {}
-                (None, _) => return Err(format!("{name} is missing")),
-                (Some(_), None) => return Err(format!("{name} is there before it was named")),
-                (Some(content), Some(held)) => {
-                    let place = held.iter().rposition(|version| version == content);
-                    let place = place.ok_or_else(|| format!("{name} has {} bytes that nobody wrote as a whole", content.len()))?;
-                    if safe_from.is_some_and(|safe| place < *safe) {
+    fn check(&mut self, image: Image<'_>) -> Result<(), String> {
+        let places = Rc::clone(self.places.entry(image.names.number).or_insert_with(|| Rc::new(Places::of(image.names))));
+        for (at, name) in REPLACED.iter().enumerate() {
+            let content = places.replaced[at].map(|place| image.held[place]);
+            match (content, self.safe_from[at]) {
+                (None, None) => {}
+                (None, Some(_)) => return Err(format!("{name} is missing")),
+                (Some(_), _) if self.held[at].is_empty() => return Err(format!("{name} is there before it was named")),
+                (Some(content), safe_from) => {
+                    let version = self.held[at].iter().rposition(|version| *version == content.number);
+                    let version =
+                        version.ok_or_else(|| format!("{name} has {} bytes that nobody wrote as a whole", content.bytes.len()))?;
+                    if safe_from.is_some_and(|safe| version < safe) {
                         return Err(format!("{name} is older than the one that was safe"));
                     }
                 }
             }
         }
-        self.check_order(tree)
+        self.check_order(&places, image)
     }
 
     /// What rests on something else is never there without it.
-    fn check_order(&self, tree: &Tree) -> Result<(), String> {
-        let is_there = |path: &str| tree.read(Path::new(path)).is_some();
+    fn check_order(&mut self, places: &Places, image: Image<'_>) -> Result<(), String> {
+        let place = |path: &str| places.replaced[replaced(path)];
         for (follower, leader) in [("trail/checkpoint", "keys/trail.key"), ("trail/checkpoint", "trail/verifier")] {
-            if is_there(follower) && !is_there(leader) {
+            if place(follower).is_some() && place(leader).is_none() {
                 return Err(format!("{follower} is there without {leader}"));
             }
         }
-        let Some(cursor) = tree.read(Path::new("sinks/s/cursor")) else { return Ok(()) };
-        let cursor: Value = serde_json::from_slice(cursor).map_err(|error| format!("the cursor: {error}"))?;
-        for (name, file) in cursor["position"]["files"].as_object().into_iter().flatten() {
-            let covered = file["bytes"].as_u64().unwrap_or(0);
-            let there = tree.read(&Path::new("sinks/s/files").join(name)).map_or(0, <[u8]>::len) as u64;
-            if covered > there {
-                return Err(format!("the cursor covers {covered} bytes of {name}, which has {there}"));
+        let Some(cursor) = place("sinks/s/cursor").map(|place| image.held[place]) else { return Ok(()) };
+        let covered = self.cursors.entry(cursor.number).or_insert_with(|| Rc::new(covered_by(&cursor.bytes)));
+        for (name, covered) in covered.iter() {
+            let there = places.of_sink.get(name).map_or(0, |place| image.held[*place].bytes.len() as u64);
+            if *covered > there {
+                return Err(format!("the cursor covers {covered} bytes of {}, which has {there}", name.display()));
             }
         }
         Ok(())
     }
 }
 
-fn agent_trace() -> Vec<Op> {
-    let world = agent::World::new();
-    let root = world.seed.path().canonicalize().unwrap();
-    let mut ops = vec![Op::MakeFolder { path: "journal".into() }];
-    ops.extend(read_trace(&world.trace(), &root));
-    // SQLite knows itself how to survive, and journals are read only; the rest is ours.
-    let is_of_sqlite = |path: &Path| path.starts_with("trail") && path.to_string_lossy().contains(".trail");
-    let is_ours = |path: &Path| !is_of_sqlite(path) && !path.starts_with("journal");
-    ops.retain(|op| is_ours(op.path()));
-    ops
+/// Files of a sink and how many of their bytes its cursor covers.
+fn covered_by(cursor: &[u8]) -> Vec<(PathBuf, u64)> {
+    let cursor: Value = serde_json::from_slice(cursor).expect("a cursor that was written as a whole");
+    let files = cursor["position"]["files"].as_object().into_iter().flatten();
+    files.map(|(name, file)| (name.into(), file["bytes"].as_u64().unwrap_or(0))).collect()
 }
 
 fn lose_power_of_agent(ops: &[Op]) -> Result<Looked, String> {
-    let (mut disk, mut versions) = (Disk::new(if is_full() { 10 } else { 4 }), Versions::default());
+    let (mut disk, mut versions) = (Disk::new(), Versions::default());
+    let mut states = States::new(if is_full() { SUBSETS_OF } else { SUBSETS_OF_AGENT });
     for op in ops {
         disk.apply(op);
-        versions.follow(op, &disk.now);
-        disk.crash(&mut |tree| versions.check(tree)).map_err(|what| format!("{what}, after {op:?}"))?;
+        if versions.follow(op, &disk.now, &mut states) {
+            states.require_more();
+        }
+        states.crash(&disk, &mut |image| versions.check(image)).map_err(|what| format!("{what}, after {op:?}"))?;
     }
-    assert!(REPLACED.iter().all(|path| versions.held.contains_key(Path::new(path))), "{:?}", versions.held.keys());
-    Ok(Looked::of(&disk, ops.len()))
+    assert!(versions.held.iter().all(|held| !held.is_empty()), "{:?}", versions.held);
+    Ok(states.looked)
 }
 
 #[test]
 fn what_the_agent_replaces_is_old_or_new_after_the_loss_of_power_and_no_cursor_is_ahead_of_its_file() {
-    let looked = lose_power_of_agent(&agent_trace()).unwrap();
+    let looked = lose_power_of_agent(&agent::small_trace()).unwrap();
     looked.print("cursors, checkpoint, state and keys");
-    assert!(looked.states > 500);
+    assert!(looked.images > 500);
 }
 
 #[test]
 fn an_agent_that_leaves_out_a_sync_is_found() {
-    let ops = agent_trace();
+    let ops = agent::small_trace();
     let is_folder = |path: &Path| [".", "trail", "keys", "sinks", "sinks/s", "sinks/s/files", ""].contains(&&*path.to_string_lossy());
     let is_new = |path: &Path| path.extension().is_some_and(|extension| extension == "new");
     let defects: [Defect<'_>; 3] = [

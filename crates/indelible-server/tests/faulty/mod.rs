@@ -3,6 +3,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod disk;
+pub(crate) mod states;
+pub(crate) mod trace;
 pub(crate) mod worker;
 
 use std::collections::BTreeSet;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use indelible::{Config, Durability, Event, Json, Kind as EventKind, Limits, OnFailure, Recorded, Recorder};
 use rusqlite::Connection;
 
+use super::trace::{Op, read_trace};
 use super::{Fault as Ordered, HEALS_WITHIN, Kind, Signs, arm, arm_trace};
 use crate::seed::Seed;
 
@@ -308,4 +309,22 @@ impl World {
         let told: u64 = told.iter().map(|(body, _)| body["meta"]["count"].as_u64().unwrap_or_else(|| panic!("{body}"))).sum();
         assert_eq!(told, lost, "{when}: losses that the trail tells");
     }
+}
+
+/// What a worker did to its journal, and what it said meanwhile, in the one order.
+pub(crate) fn journal_trace(manner: Manner) -> Vec<Op> {
+    let world = World::new(manner);
+    let said = world.trace();
+    assert_eq!(said.lost, Some(0));
+    let mut ops = read_trace(&world.signs, world.seed.path());
+    // What was told once is a hint and never synced: it would always be pending.
+    let is_ours =
+        |path: &Path| (path.starts_with("journal") && !path.ends_with("told")) || [Path::new("said"), Path::new("")].contains(&path);
+    ops.retain(|op| is_ours(op.path()));
+    if manner.host {
+        // Made by `init`, long ago.
+        let made = ["journal", "journal/notes"].map(|path| Op::MakeFolder { path: path.into() });
+        ops = made.into_iter().chain(["", "journal"].map(|path| Op::Sync { path: path.into() })).chain(ops).collect();
+    }
+    ops
 }
