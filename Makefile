@@ -106,7 +106,8 @@ torture: binaries venv
 	@$(STEP) "200 killed agents" env INDELIBLE_KILLS=200 $(TORTURE) --test kill_agent
 	@$(STEP) "an agent killed at every failpoint" $(TORTURE) --test failpoints
 	@$(STEP) "files that fail at every call, a worker killed at every failpoint" env INDELIBLE_FAULTS=all $(TORTURE) --test faults
-	@$(STEP) "the loss of power, 10 pending changes" env INDELIBLE_FAULTS=all $(TORTURE) --test power_loss
+	@$(STEP) "the loss of power, 10 pending changes, and 1,000 states of a whole agent" \
+	  env INDELIBLE_FAULTS=all INDELIBLE_LOSSES=1000 INDELIBLE_SEQUENCES=2000 $(TORTURE) --test power_loss
 	@$(STEP) "every state of the largest model of the protocol" $(TORTURE) --test protocol --run-ignored only
 	@$(STEP) "every byte changed" env $(IN_MEMORY) INDELIBLE_FLIPS=all $(TORTURE) --cargo-profile torture --test verify_flips
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py -rP
@@ -140,6 +141,7 @@ bench: venv
 	@$(STEP) "valgrind" scripts/require valgrind
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "journal append" $(BENCH) cargo bench --locked --quiet -p indelible --bench append
+	@$(STEP) "before COMMIT and before the answer" $(BENCH) cargo bench --locked --quiet -p indelible --bench promises
 	@$(STEP) "mask and encode" $(BENCH) .venv/bin/python -m bench.encode
 	@$(STEP) "a trail of 1 M events" $(SCALE) --events 1000000
 	@$(STEP) "build native module, release" scripts/build-native --release
