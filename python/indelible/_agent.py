@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 from indelible import _runtime
 from indelible._errors import IndelibleError
-from indelible._version import __version__
+from indelible._version import INSTALL_BINARY, __version__
 
 logger = logging.getLogger("indelible")
 
@@ -104,7 +104,7 @@ def binary() -> Path:
         found = shutil.which("indelible", path=folder)
         if found:
             return Path(found)
-    raise AgentUnavailable("the indelible binary is not installed", "pip install indelible-server")
+    raise AgentUnavailable("the indelible binary is not installed", INSTALL_BINARY)
 
 
 def start(data_dir: Path) -> None:
@@ -159,7 +159,7 @@ def _prepare(data_dir: Path) -> None:
 def _same_version(program: Path) -> None:
     found = _version_of(program)
     if found != __version__:
-        cure = f"pip install indelible-server=={__version__}"
+        cure = f"{INSTALL_BINARY} {__version__}"
         raise AgentUnavailable(f"{program} is version {found or 'unknown'}, this package is {__version__}", cure)
 
 

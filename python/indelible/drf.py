@@ -1,6 +1,6 @@
 """Intent for the REST framework: ``AuditViewSetMixin``, and reading recorded where models or views say ``reads = True``.
 
-Needs the REST framework: ``pip install indelible[drf]``.
+Needs the REST framework: ``pip install "indelible[drf]"``.
 """
 
 from __future__ import annotations

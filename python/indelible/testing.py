@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from indelible import _runtime
 from indelible._captured import ANY, MASKED, UNKNOWN, AuditEvent, AuditEvents
 from indelible._errors import IndelibleError
+from indelible._version import INSTALL_PACKAGE
 
 if TYPE_CHECKING:
     from indelible import _native
@@ -116,5 +117,5 @@ def _open_capture() -> _native.Capture:
 def _native_module() -> Any:
     native = _runtime.runtime().native()
     if native is None:
-        raise IndelibleError("the native module of indelible cannot be imported; run: pip install --force-reinstall indelible")
+        raise IndelibleError(f"the native module of indelible cannot be imported; run: {INSTALL_PACKAGE}")
     return native

@@ -78,7 +78,7 @@ def test_an_unknown_setting_is_an_error_with_a_suggestion(settings: Any) -> None
 
 def test_a_missing_native_module_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_runtime.Runtime, "native", lambda self: None)
-    assert found()["E003"].hint == "Run: pip install --force-reinstall indelible"
+    assert found()["E003"].hint == "Run: pip install --force-reinstall .  # in the source tree of indelible"
 
 
 def test_a_model_described_wrongly_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

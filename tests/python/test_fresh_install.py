@@ -186,7 +186,7 @@ def test_without_the_native_module_a_site_starts_and_says_so(with_django: Instal
     done = with_django.run("manage.py", "check", at=site, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "indelible.E003" in done.stderr
-    assert "pip install --force-reinstall indelible" in done.stderr
+    assert "pip install --force-reinstall ." in done.stderr
 
 
 @pytest.mark.defect("G-17", "A-29")

@@ -109,10 +109,12 @@ def demonstrate(site: Site) -> str:
     return f"demo: {len(ledger.exchanges)} requests, {len(records)} events, 0 missing, intact, tampering found at {found}"
 
 
-def wait_for_interrupt(site: Site) -> None:
+def wait_for_interrupt(site: Site, trail: Trail) -> None:
     heading("The clinic keeps running; Ctrl-C ends it")
     print(f"site   http://127.0.0.1:{site.address[1]}/admin/   user root, password {site.password}")
-    print(f"trail  {site.binary} --data {site.trail_data} search 'actor:root'", flush=True)
+    command = f"{site.binary} --data {site.trail_data}"
+    print(f"pages  {trail.show('link').strip()}   opens once; {command} link prints another")
+    print(f"trail  {command} search 'actor:root'", flush=True)
     # Blocked signals are waited for; one that is not would interrupt the wait instead of ending it.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     signal.sigwait(ENDING)
@@ -128,7 +130,7 @@ def main() -> int:
             site.start()
             closing = demonstrate(site)
             if not once:
-                wait_for_interrupt(site)
+                wait_for_interrupt(site, Trail(site.binary, site.trail_data))
         except (DemoError, SiteError) as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1

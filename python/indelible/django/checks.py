@@ -37,6 +37,7 @@ from django.db import connections
 from django.urls import reverse
 
 from indelible import _modes, _runtime
+from indelible._version import INSTALL_PACKAGE
 from indelible.django import _evidence, _inventory, _log_routes, conf, formatters, registry
 
 MIDDLEWARE: Final = "indelible.django.AuditMiddleware"
@@ -78,7 +79,7 @@ def check_installation(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
         messages.append(
             Error(
                 "The native module of indelible cannot be imported: nothing is recorded.",
-                hint="Run: pip install --force-reinstall indelible",
+                hint=f"Run: {INSTALL_PACKAGE}",
                 id="indelible.E003",
             )
         )

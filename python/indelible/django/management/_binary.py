@@ -15,6 +15,9 @@ PASSED_ON: Final = {
     "tail": "follow the trail of this site",
     "show": "show one record with its leaf",
     "timeline": "show everything that happened to one resource",
+    "trace": "show one request and everything that it caused",
+    "actor": "show what somebody did",
+    "link": "print a link that opens the pages once",
     "verify": "recompute the trail of this site from its stored bytes",
     "doctor": "check the host and the data directory of this site",
 }

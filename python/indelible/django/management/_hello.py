@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 
 import indelible
 from indelible import _agent, _runtime
+from indelible._version import INSTALL_PACKAGE
 from indelible.django import checks, conf
 from indelible.django.management._binary import Failure
 
@@ -45,7 +46,7 @@ class Hello:
         if not settings.enabled:
             raise Failure("INDELIBLE['ENABLED'] is False: nothing is recorded.", "remove ENABLED from INDELIBLE")
         if _runtime.runtime().native() is None:
-            raise Failure("the native module cannot be imported", "pip install --force-reinstall indelible")
+            raise Failure("the native module cannot be imported", INSTALL_PACKAGE)
         if not checks.is_writable(self._data_dir):
             raise Failure(f"{self._data_dir} cannot be written by this user", f"ls -ld {self._data_dir}")
 
@@ -113,3 +114,4 @@ class Hello:
         write(f"trail      {verdict}, in {Path(self._data_dir)}")
         if address:
             write(f"agent      http://{address}/" + (" (started)" if started else ""))
+            write("pages      python manage.py indelible link  # prints an address that opens once")
