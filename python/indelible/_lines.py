@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from indelible import _context, _runtime
 from indelible._context import Facts
 from indelible._errors import Refused
+from indelible._statuses import outcome_of_status
 
 if TYPE_CHECKING:
     from indelible._types import Outcome
@@ -26,8 +27,6 @@ EXTRAS_MAX: Final = 64
 
 FAILURE_LEVEL: Final = 40
 """From this level (ERROR) on, the outcome of a line is ``failure``."""
-
-_DENIED_STATUSES: Final = frozenset({401, 403, 429})
 
 _busy = threading.local()
 
@@ -167,15 +166,9 @@ def record_access(
             "user_agent": user_agent,
         }
         facts = Facts(actor={"type": "unresolved"}, request_id=request_id, meta={"source": server})
-        _record("request", f"request.{(method or 'unknown').lower()}", _outcome(status), facts, request=request)
+        _record("request", f"request.{(method or 'unknown').lower()}", outcome_of_status(status), facts, request=request)
     except Exception as fault:
         _note(f"the access log of {server}", fault)
-
-
-def _outcome(status: int) -> Outcome:
-    if status < 400:
-        return "success"
-    return "denied" if status in _DENIED_STATUSES else "failure"
 
 
 def _record(kind: Any, action: str, outcome: Outcome, facts: Facts, **parts: Any) -> None:

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from indelible import _context, _record, _runtime
 from indelible._errors import Refused
+from indelible._statuses import outcome_of_status
 
 if TYPE_CHECKING:
     from indelible import _native
     from indelible._types import Outcome
 
-_DENIED_STATUSES: Final = frozenset({401, 403, 429})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "sftp": 22}
 
 
@@ -70,7 +70,7 @@ class Call:
         """The other side answered with an HTTP status."""
         if self.request is not None:
             self.request["status"] = status
-        self._finish(_outcome_of(status), None)
+        self._finish(outcome_of_status(status), None)
 
     def failed(self, error: BaseException, status: int | None = None) -> None:
         """It ended with an exception; ``status`` is that of the answer, where one came before it."""
@@ -218,9 +218,3 @@ def passed_on(headers: Mapping[str, Any]) -> dict[str, str]:
     if facts.trace_id and facts.span_id:
         known["traceparent"] = f"00-{facts.trace_id}-{facts.span_id}-01"
     return {name: value for name, value in known.items() if name not in headers}
-
-
-def _outcome_of(status: int) -> Outcome:
-    if status < 400:
-        return "success"
-    return "denied" if status in _DENIED_STATUSES else "failure"

@@ -122,6 +122,18 @@ pub enum Evidence {
     Outbox,
 }
 
+impl Evidence {
+    /// Its word in settings, files and events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Marker => "marker",
+            Self::Outbox => "outbox",
+        }
+    }
+}
+
 /// What became of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resolution {

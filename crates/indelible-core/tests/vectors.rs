@@ -341,14 +341,6 @@ mod journal {
         Frame::Outcome { intent: intent(), resolution, by, items: Vec::new() }
     }
 
-    fn evidence(evidence: Evidence) -> &'static str {
-        match evidence {
-            Evidence::Ack => "ack",
-            Evidence::Marker => "marker",
-            Evidence::Outbox => "outbox",
-        }
-    }
-
     fn items(items: &[Item<'_>]) -> Value {
         let item = |item: &Item<'_>| {
             json!({
@@ -363,10 +355,10 @@ mod journal {
     fn fields(frame: &Frame<'_>) -> Value {
         match frame {
             Frame::Event(item) => json!({ "kind": "event", "items": items(&[*item]) }),
-            Frame::Intent { intent, evidence: asked, alias, items: held } => json!({
+            Frame::Intent { intent, evidence, alias, items: held } => json!({
                 "kind": "intent",
                 "intent": hexadecimal(intent.as_bytes()),
-                "evidence": evidence(*asked),
+                "evidence": evidence.as_str(),
                 "alias": alias,
                 "items": items(held),
             }),
@@ -374,7 +366,7 @@ mod journal {
                 "kind": "outcome",
                 "intent": hexadecimal(intent.as_bytes()),
                 "result": match resolution { Resolution::Committed => "committed", Resolution::RolledBack => "rolled_back" },
-                "by": evidence(*by),
+                "by": by.as_str(),
                 "items": items(held),
             }),
             Frame::Loss { count, first_at, last_at } => {

@@ -9,6 +9,7 @@ mod context;
 mod errors;
 mod event;
 mod headers;
+mod intent;
 mod model;
 mod moments;
 mod parts;
@@ -18,9 +19,11 @@ mod recorder;
 mod redactor;
 mod request;
 mod sql;
+mod transaction;
 mod types;
 mod values;
 mod walk;
+mod words;
 
 use pyo3::prelude::*;
 
@@ -37,9 +40,9 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<context::Context>()?;
     module.add_class::<event::PyEvent>()?;
     module.add_class::<model::Model>()?;
-    module.add_class::<recorder::PyIntent>()?;
+    module.add_class::<intent::PyIntent>()?;
     module.add_class::<recorder::PyRecorder>()?;
-    module.add_class::<recorder::PyTransaction>()?;
+    module.add_class::<transaction::PyTransaction>()?;
     module.add_class::<policy::PyPolicy>()?;
     module.add_class::<redactor::PyRedactor>()?;
     module.add_class::<values::Encoded>()?;

@@ -1,15 +1,15 @@
-//! The journal of this process, its transactions and intents, as Python objects.
+//! The journal of this process as a Python object.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use indelible::{
-    Action, Config, Durability, Event, EventClass, Evidence, IntentId, KeepRolledBack, Kind, Limits, OnFailure, Outboxed, Outcome,
-    Position, Redactor, Request, Resolution, Timestamp,
+    Action, Config, Durability, Event, IntentId, KeepRolledBack, Kind, OnFailure, Outboxed, Outcome, Position, Redactor, Request,
+    Resolution, Timestamp,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::body::BodyTap;
 use crate::capture::PyCapture;
@@ -17,20 +17,22 @@ use crate::context::Context;
 use crate::errors;
 use crate::event::PyEvent;
 use crate::headers::HeaderMemo;
-use crate::model::Model;
+use crate::intent::{PyIntent, named};
 use crate::parts;
 use crate::recorded::Answers;
 use crate::redactor::PyRedactor;
 use crate::request::Bodies;
+use crate::transaction::PyTransaction;
 use crate::walk::Text;
+use crate::words::{choice, evidence, limits, modes};
 
 /// Who is told that an event was lost, so that it can be logged.
 #[derive(Clone)]
-struct LossListener(Option<Arc<Py<PyAny>>>);
+pub(crate) struct LossListener(Option<Arc<Py<PyAny>>>);
 
 impl LossListener {
     /// Called on the way back from a call into the journal. What the listener raises is printed, never passed on.
-    fn tell(&self, py: Python<'_>, recorder: &indelible::Recorder) {
+    pub(crate) fn tell(&self, py: Python<'_>, recorder: &indelible::Recorder) {
         if let Some(listener) = &self.0
             && let Err(error) = listener.call1(py, (recorder.health().last_error,))
         {
@@ -330,260 +332,4 @@ impl PyRecorder {
     fn waiting<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
         if self.waits { py.detach(work) } else { work() }
     }
-}
-
-/// The events held for one open transaction of one database connection.
-///
-/// Borrowed for the length of a call: a second thread gets an exception, where a lock could be inherited locked by a forked child.
-#[pyclass(name = "Transaction", module = "indelible._native")]
-pub(crate) struct PyTransaction {
-    transaction: indelible::Transaction,
-    recorder: indelible::Recorder,
-    redactor: Arc<Redactor>,
-    waits: bool,
-    on_loss: LossListener,
-}
-
-#[pymethods]
-impl PyTransaction {
-    fn hold<'py>(&mut self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
-        let recorded = self.transaction.record(event.get().take()?);
-        Answers::get(py)?.answer(py, recorded)
-    }
-
-    fn supersede<'py>(&mut self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
-        let recorded = self.transaction.supersede(event.get().take()?);
-        Answers::get(py)?.answer(py, recorded)
-    }
-
-    fn hold_all(slf: &Bound<'_, Self>, events: &Bound<'_, PyAny>) -> PyResult<()> {
-        for event in events.try_iter()? {
-            let event = event?.cast::<PyEvent>()?.get().take()?;
-            // Borrowed for each event alone: making the next one runs Python.
-            slf.try_borrow_mut()?.transaction.record(event);
-        }
-        Ok(())
-    }
-
-    #[pyo3(signature = (model, context, rows, key, labels=None))]
-    fn hold_created(
-        slf: &Bound<'_, Self>,
-        model: &Bound<'_, Model>,
-        context: &Bound<'_, Context>,
-        rows: &Bound<'_, PyList>,
-        key: usize,
-        labels: Option<&Bound<'_, PyList>>,
-    ) -> PyResult<()> {
-        slf.try_borrow_mut()?.transaction.reserve(rows.len());
-        model.get().created_rows(context, rows, key, labels, |event| {
-            slf.try_borrow_mut()?.transaction.record(event);
-            Ok(())
-        })
-    }
-
-    fn savepoint(&mut self, sid: &str) {
-        self.transaction.savepoint(sid);
-    }
-
-    fn release(&mut self, sid: &str) {
-        self.transaction.release(sid);
-    }
-
-    fn rollback_to(&mut self, sid: &str) {
-        self.transaction.rollback_to(sid);
-    }
-
-    fn prepare(&mut self, py: Python<'_>) -> PyResult<Option<PyIntent>> {
-        let transaction = &mut self.transaction;
-        let intent = if self.waits { py.detach(|| transaction.prepare()) } else { transaction.prepare() };
-        let intent = intent.map_err(|refused| errors::refused(&refused))?;
-        if intent.as_ref().is_some_and(|intent| intent.recorded() == indelible::Recorded::Lost) {
-            self.on_loss.tell(py, &self.recorder);
-        }
-        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor)))
-    }
-
-    fn require(&mut self, evidence: &str) -> PyResult<()> {
-        self.transaction.require(self::evidence(evidence)?);
-        Ok(())
-    }
-
-    #[getter]
-    fn evidence(&self) -> &'static str {
-        name_of(self.transaction.evidence())
-    }
-
-    fn seal<'py>(&mut self, py: Python<'py>) -> PyResult<Option<(PyIntent, Bound<'py, PyBytes>)>> {
-        let (before, transaction) = (self.transaction.len(), &mut self.transaction);
-        let sealed = transaction.seal().map_err(|refused| errors::refused(&refused))?;
-        if sealed.is_none() && before > 0 {
-            self.on_loss.tell(py, &self.recorder);
-        }
-        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor), PyBytes::new(py, &payload))))
-    }
-
-    fn rollback(&mut self) {
-        self.transaction.rollback();
-    }
-
-    fn __len__(&self) -> usize {
-        self.transaction.len()
-    }
-}
-
-/// Events that stand in the journal and wait for the answer of the database.
-#[pyclass(frozen, name = "Intent", module = "indelible._native")]
-pub(crate) struct PyIntent {
-    intent: Mutex<Option<indelible::Intent>>,
-    redactor: Arc<Redactor>,
-    id: IntentId,
-    evidence: Evidence,
-    position: Option<Position>,
-    mode: OnFailure,
-}
-
-impl PyIntent {
-    fn new(intent: indelible::Intent, redactor: &Arc<Redactor>) -> Self {
-        let (id, evidence, position, mode) = (intent.id(), intent.evidence(), intent.position(), intent.on_failure());
-        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position, mode }
-    }
-
-    fn take(&self) -> Option<indelible::Intent> {
-        self.intent.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-#[pymethods]
-impl PyIntent {
-    #[pyo3(signature = (events=None))]
-    fn committed(&self, events: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let bodies = events.map(final_events).transpose();
-        // The answer matters more than the bodies: it is written even when they cannot be used.
-        match (self.take(), &bodies) {
-            (Some(intent), Ok(Some(bodies))) => intent.committed_with(bodies),
-            (Some(intent), _) => intent.committed(),
-            (None, _) => {}
-        }
-        bodies.map(|_| ())
-    }
-
-    fn committed_keyed(&self, keys: &Bound<'_, PyAny>) -> PyResult<()> {
-        let keys = parts::keys(&self.redactor, keys);
-        match (self.take(), keys) {
-            (Some(intent), Ok(keys)) => intent.committed_keyed(keys),
-            (Some(intent), Err(error)) => {
-                intent.committed();
-                return Err(error);
-            }
-            (None, _) => {}
-        }
-        Ok(())
-    }
-
-    fn rolled_back(&self) {
-        if let Some(intent) = self.take() {
-            intent.rolled_back();
-        }
-    }
-
-    fn unknown(&self) {
-        if let Some(intent) = self.take() {
-            intent.unknown();
-        }
-    }
-
-    #[getter]
-    fn id(&self) -> String {
-        self.id.to_string()
-    }
-
-    #[getter]
-    fn evidence(&self) -> &'static str {
-        name_of(self.evidence)
-    }
-
-    #[getter]
-    fn position(&self) -> Option<(String, u64)> {
-        self.position.map(named)
-    }
-
-    #[getter]
-    fn on_failure(&self) -> &'static str {
-        MODES.iter().find(|&&(_, mode)| mode == self.mode).map_or("standard", |&(name, _)| name)
-    }
-
-    fn without_marker(&self, py: Python<'_>, alias: &str) -> PyResult<Option<Self>> {
-        let Some(intent) = self.take() else { return Ok(None) };
-        let intent = py.detach(|| intent.without_marker(alias)).map_err(|refused| errors::refused(&refused))?;
-        Ok(Some(Self::new(intent, &self.redactor)))
-    }
-}
-
-fn final_events(events: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Event>>> {
-    let mut taken = Vec::with_capacity(events.len()?);
-    for event in events.try_iter()? {
-        let event = event?;
-        taken.push(if event.is_none() { None } else { Some(event.cast::<PyEvent>()?.get().take()?) });
-    }
-    Ok(taken)
-}
-
-const MODES: [(&str, OnFailure); 3] =
-    [("required", OnFailure::Required), ("standard", OnFailure::Standard), ("best_effort", OnFailure::BestEffort)];
-
-/// One mode for all events, or a dict: of kinds of events and types of resources, and `default` for the others.
-fn modes(given: &Bound<'_, PyAny>) -> PyResult<(OnFailure, Vec<(EventClass, OnFailure)>)> {
-    let Ok(given) = given.cast::<PyDict>() else { return Ok((choice(given.extract::<&str>()?, &MODES)?, Vec::new())) };
-    let (mut default, mut classes) = (OnFailure::default(), Vec::new());
-    for (class, mode) in given {
-        let (class, mode) = (class.extract::<String>()?, choice(mode.extract::<&str>()?, &MODES)?);
-        match Kind::from_name(&class) {
-            _ if class == "default" => default = mode,
-            Some(kind) => classes.push((EventClass::Kind(kind), mode)),
-            None => classes.push((EventClass::Type(class), mode)),
-        }
-    }
-    Ok((default, classes))
-}
-
-const EVIDENCE: [(&str, Evidence); 3] = [("ack", Evidence::Ack), ("marker", Evidence::Marker), ("outbox", Evidence::Outbox)];
-
-fn evidence(given: &str) -> PyResult<Evidence> {
-    choice(given, &EVIDENCE)
-}
-
-fn name_of(evidence: Evidence) -> &'static str {
-    match evidence {
-        Evidence::Ack => "ack",
-        Evidence::Marker => "marker",
-        Evidence::Outbox => "outbox",
-    }
-}
-
-fn named(position: Position) -> (String, u64) {
-    (position.stream.to_string(), position.sequence)
-}
-
-fn choice<T: Copy>(given: &str, choices: &[(&str, T)]) -> PyResult<T> {
-    choices.iter().find(|(name, _)| *name == given).map(|&(_, value)| value).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        PyValueError::new_err(format!("{given:?} is none of: {}", names.join(", ")))
-    })
-}
-
-fn limits(given: &Bound<'_, PyDict>) -> PyResult<Limits> {
-    let mut limits = Limits::default();
-    for (name, value) in given {
-        match name.extract::<&str>()? {
-            // Of the middleware, which hands it over with each body.
-            "body_bytes" => {}
-            "event_bytes" => limits.event_bytes = value.extract()?,
-            "journal_bytes" => limits.journal_bytes = value.extract()?,
-            "segment_bytes" => limits.segment_bytes = value.extract()?,
-            "transaction_bytes" => limits.transaction_bytes = value.extract()?,
-            "transaction_events" => limits.transaction_events = value.extract()?,
-            other => return Err(PyValueError::new_err(format!("there is no limit {other:?}"))),
-        }
-    }
-    Ok(limits)
 }

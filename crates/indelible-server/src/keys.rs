@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use indelible_core::{BatchNote, CheckpointError, Frontier, Hash, KeyError, Origin, SigningKey, VerifierKey};
 
@@ -115,7 +116,7 @@ impl TrailKey {
 /// # Errors
 /// As [`read_verifier`].
 pub(crate) fn read_signing_key(path: &Path) -> Result<SigningKey, KeysError> {
-    read(path)?.trim_end().parse().map_err(|error| KeysError::Key { path: path.to_owned(), error })
+    read_key(path)
 }
 
 /// Reads a verifier key of one line.
@@ -123,6 +124,10 @@ pub(crate) fn read_signing_key(path: &Path) -> Result<SigningKey, KeysError> {
 /// # Errors
 /// - [`KeysError::File`], [`KeysError::Key`]: missing, unreadable or damaged.
 pub fn read_verifier(path: &Path) -> Result<VerifierKey, KeysError> {
+    read_key(path)
+}
+
+fn read_key<K: FromStr<Err = KeyError>>(path: &Path) -> Result<K, KeysError> {
     read(path)?.trim_end().parse().map_err(|error| KeysError::Key { path: path.to_owned(), error })
 }
 

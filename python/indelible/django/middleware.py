@@ -14,6 +14,7 @@ from django.http import HttpResponse
 
 from indelible import _lines, _runtime
 from indelible._errors import Refused
+from indelible._statuses import outcome_of_status
 from indelible.django import _actor, _additions, _bodies, _denials, _network, _own_urls, _routes, _scope, _streaming, conf
 from indelible.django._levels import WITH_BODIES, Levels
 from indelible.django._places import error_with_place
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from indelible import _native
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-DENIED_STATUSES = frozenset({401, 403, 429})
 MOVED_STATUSES = frozenset({301, 308})
 
 RETRY_AFTER_S = 5
@@ -155,7 +155,7 @@ class _Visit:
                 self.scope.facts(resolve=self._wants_actor())
                 _streaming.follow(response, self.scope, functools.partial(self._streamed, response), self._capture_of(response))
             else:
-                self._record(response, "success" if status < 400 else _outcome(status), resolve=self._wants_actor())
+                self._record(response, "success" if status < 400 else outcome_of_status(status), resolve=self._wants_actor())
         except Exception as error:
             _runtime.runtime().missed("AuditMiddleware", error)
         return response
@@ -209,7 +209,7 @@ class _Visit:
             if ending.error is not None:
                 self._record_failure(response, ending.error, ending)
             elif ending.ran_to_end or self.scope.request.method == "HEAD":
-                self._record(response, _outcome(response.status_code), resolve=False, ending=ending)
+                self._record(response, outcome_of_status(response.status_code), resolve=False, ending=ending)
             else:
                 self._record(response, "aborted", resolve=False, ending=ending)
         except Exception as fault:
@@ -323,12 +323,6 @@ def _response_bytes(request: Any, content: bytes | None, ending: _streaming.Endi
 
 def _streamed_body(ending: _streaming.Ending) -> Any:
     return "file" if ending.file is not None else ending.capture
-
-
-def _outcome(status: int) -> str:
-    if status < 400:
-        return "success"
-    return "denied" if status in DENIED_STATUSES else "failure"
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use indelible_core::{Evidence, Origin, StreamId, Timestamp};
+use indelible_core::{Origin, StreamId, Timestamp};
 use serde::Serialize;
 
 use super::Marked;
@@ -36,20 +36,11 @@ impl<'a> Unresolved<'a> {
             stream: marked.stream.to_string(),
             sequence: marked.sequence,
             alias: &marked.alias,
-            evidence: evidence_name(marked.evidence),
+            evidence: marked.evidence.as_str(),
             ingested_at: marked.ingested_at.to_string(),
             recorded_at: marked.recorded_at.to_string(),
             in_doubt: marked.in_doubt,
         }
-    }
-}
-
-/// The word for evidence in files and events.
-pub(crate) fn evidence_name(evidence: Evidence) -> &'static str {
-    match evidence {
-        Evidence::Ack => "ack",
-        Evidence::Marker => "marker",
-        Evidence::Outbox => "outbox",
     }
 }
 

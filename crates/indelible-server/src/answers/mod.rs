@@ -22,7 +22,6 @@ use indelible_core::{Evidence, IntentId, Origin, Resolution, StreamId, Timestamp
 pub(crate) use self::changes::{Change, Decision, Marked};
 use self::committed::Committed;
 pub(crate) use self::decided::Decided;
-pub(crate) use self::document::evidence_name;
 use self::streams::Streams;
 use crate::data_dir::{DataDir, write_for_others};
 use crate::journal::Watch;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::IngestError;
 use super::apply::{Apply, Place};
 use super::own::OwnEvent;
-use crate::answers::{Change, Decision, Marked, evidence_name};
+use crate::answers::{Change, Decision, Marked};
 use crate::trail::Waiting;
 
 /// What an OUTCOME says, but for its bodies.
@@ -128,7 +128,7 @@ impl Apply<'_, '_> {
             meta.string("result", "contradicted");
             meta.string("decided", resolution_name(decided));
             meta.string("said", resolution_name(said.resolution));
-            meta.string("evidence", evidence_name(said.by));
+            meta.string("evidence", said.by.as_str());
             meta.string("service", service);
             meta.string("stream", &stream.to_string());
             meta.integer("sequence", sequence);
@@ -201,7 +201,7 @@ impl Apply<'_, '_> {
             let event = OwnEvent::new("audit.resolve", Outcome::Success).about("event", item.event).quoting(item.body.len());
             let event = event.meta(|meta| {
                 meta.string("result", result);
-                meta.string("evidence", evidence_name(said.by));
+                meta.string("evidence", said.by.as_str());
                 meta.string("intent", &pending.intent.to_string());
                 meta.string("stream", &pending.stream.to_string());
                 meta.integer("sequence", pending.sequence);

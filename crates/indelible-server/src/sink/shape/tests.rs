@@ -64,7 +64,7 @@ fn a_single_shape_has_a_line_for_its_own_events_and_for_no_other() {
     }
 }
 
-/// What a reader of those records may rely on: the keys in the order of FEATURES J1, J4, J7 and J8, and the type of each value.
+/// What a reader of those records may rely on: the keys in the order of the originals (docs/sinks.md, "Shapes"), and the type of each value.
 #[test]
 fn keys_and_types_are_those_of_the_originals() {
     let common = "timestamp:string level:string name:string message:string log_type:string";
