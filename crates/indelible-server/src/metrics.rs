@@ -6,7 +6,7 @@ use indelible_core::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::ingest::Step;
 use crate::sink::SinkMetrics;
@@ -47,62 +47,32 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("indelible");
-        let mut metrics = Self {
-            sinks: SinkMetrics::register(&mut registry),
+        let to = &mut registry;
+        Self {
+            sinks: SinkMetrics::register(to),
+            records: add(to, "records", "Records ingested since the agent started"),
+            signed: add(to, "tree_size", "Records under the newest checkpoint"),
+            pending: add(to, "pending_intents", "Intents without outcome and without leaves"),
+            pending_age: add(to, "pending_intent_age_seconds", "Age of the oldest of them"),
+            unanswered: add(to, "unanswered_intents", "Intents with a marker that are in doubt and could be answered"),
+            unanswered_age: add(to, "unanswered_intent_age_seconds", "Age of the oldest of them"),
+            in_doubt: add(to, "in_doubt_intents", "Intents that got leaves in doubt"),
+            gaps: add(to, "gaps", "Gaps in the sequences of journals"),
+            lost: add(to, "lost_events", "Events that applications counted as lost"),
+            corrupt: add(to, "corrupt_records", "Corrupt journal records in quarantine"),
+            torn: add(to, "torn_tails", "Journal segments that ended in a half-written frame"),
+            lag: add(to, "ingest_lag_seconds", "Longest time from recording to ingesting in the newest batch"),
+            streams: add(to, "live_streams", "Recording processes that are alive"),
+            segments: add(to, "journal_segments", "Journal segments on disk"),
+            checkpoint_time: add(to, "checkpoint_timestamp_seconds", "When the newest checkpoint was signed, Unix time"),
+            errors: add(to, "ingest_errors", "Failures to ingest that were tried again"),
+            unsealed: add(to, "unsealed_files", "Closed files of the trail that wait to be sealed"),
+            sealed: add(to, "sealed_files", "Files of the trail sealed since the agent started"),
+            sealed_leaves: add(to, "sealed_records", "Records in them"),
+            sealed_bytes: add(to, "sealed_bytes", "Bytes of them"),
+            seal_errors: add(to, "seal_errors", "Failures to seal that were tried again"),
             registry,
-            records: Counter::default(),
-            signed: Gauge::default(),
-            pending: Gauge::default(),
-            pending_age: Seconds::default(),
-            unanswered: Gauge::default(),
-            unanswered_age: Seconds::default(),
-            in_doubt: Counter::default(),
-            gaps: Counter::default(),
-            lost: Counter::default(),
-            corrupt: Counter::default(),
-            torn: Counter::default(),
-            lag: Seconds::default(),
-            streams: Gauge::default(),
-            segments: Gauge::default(),
-            checkpoint_time: Seconds::default(),
-            errors: Counter::default(),
-            unsealed: Gauge::default(),
-            sealed: Counter::default(),
-            sealed_leaves: Counter::default(),
-            sealed_bytes: Counter::default(),
-            seal_errors: Counter::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register("records", "Records ingested since the agent started", metrics.records.clone());
-        registry.register("tree_size", "Records under the newest checkpoint", metrics.signed.clone());
-        registry.register("pending_intents", "Intents without outcome and without leaves", metrics.pending.clone());
-        registry.register("pending_intent_age_seconds", "Age of the oldest of them", metrics.pending_age.clone());
-        registry.register(
-            "unanswered_intents",
-            "Intents with a marker that are in doubt and could be answered",
-            metrics.unanswered.clone(),
-        );
-        registry.register("unanswered_intent_age_seconds", "Age of the oldest of them", metrics.unanswered_age.clone());
-        registry.register("in_doubt_intents", "Intents that got leaves in doubt", metrics.in_doubt.clone());
-        registry.register("gaps", "Gaps in the sequences of journals", metrics.gaps.clone());
-        registry.register("lost_events", "Events that applications counted as lost", metrics.lost.clone());
-        registry.register("corrupt_records", "Corrupt journal records in quarantine", metrics.corrupt.clone());
-        registry.register("torn_tails", "Journal segments that ended in a half-written frame", metrics.torn.clone());
-        registry.register("ingest_lag_seconds", "Longest time from recording to ingesting in the newest batch", metrics.lag.clone());
-        registry.register("live_streams", "Recording processes that are alive", metrics.streams.clone());
-        registry.register("journal_segments", "Journal segments on disk", metrics.segments.clone());
-        registry.register(
-            "checkpoint_timestamp_seconds",
-            "When the newest checkpoint was signed, Unix time",
-            metrics.checkpoint_time.clone(),
-        );
-        registry.register("ingest_errors", "Failures to ingest that were tried again", metrics.errors.clone());
-        registry.register("unsealed_files", "Closed files of the trail that wait to be sealed", metrics.unsealed.clone());
-        registry.register("sealed_files", "Files of the trail sealed since the agent started", metrics.sealed.clone());
-        registry.register("sealed_records", "Records in them", metrics.sealed_leaves.clone());
-        registry.register("sealed_bytes", "Bytes of them", metrics.sealed_bytes.clone());
-        registry.register("seal_errors", "Failures to seal that were tried again", metrics.seal_errors.clone());
-        metrics
+        }
     }
 
     /// Takes over what one step of ingesting did.
@@ -219,5 +189,29 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A metric that stands at zero and is part of this registry.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented_under_the_name_that_is_scraped() {
+        let docs = [include_str!("../../../docs/operations.md"), include_str!("../../../docs/sinks.md")].concat();
+        let text = Metrics::new().render();
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split_once(' '));
+        let names: Vec<_> = kinds.map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() }).collect();
+        assert!(names.len() > 20, "{text}");
+        for name in names {
+            assert!(docs.contains(&format!("`{name}`")), "{name} is in neither docs/operations.md nor docs/sinks.md");
+        }
     }
 }
