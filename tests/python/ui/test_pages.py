@@ -199,7 +199,7 @@ def test_what_is_not_there_has_a_page_that_says_so(open_page: Open) -> None:
     answer = page.request.get("/events/999999")
     assert answer.status == 404
     assert "Not found" in answer.text()
-    assert "the trail has no record" in answer.text()
+    assert "The trail has no record" in answer.text()
     assert page.request.get("/events/999999.json").json()["error"].startswith("the trail has no record")
 
 

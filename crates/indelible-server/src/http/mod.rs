@@ -22,6 +22,7 @@
 //! What is under `/v1` is for those who know the token in `agent.json` (`Authorization: Bearer TOKEN`), the others get 401.
 //! Every answer that shows records was recorded as `audit.read` before it leaves. Errors are `{"error":…,"help":…}`.
 
+mod condition;
 mod connections;
 mod error;
 mod events;
@@ -43,6 +44,7 @@ use serde::Serialize;
 use crate::agent::Status;
 use crate::sink::Health as SinkHealth;
 use crate::trail::SealedFiles;
+use condition::Condition;
 pub(crate) use connections::answer;
 use error::Problem;
 pub(crate) use pages::{LinkRequest, NewLink, Sessions, random_token};
@@ -110,23 +112,16 @@ struct Health {
 }
 
 async fn health(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    let sinks = sinks::health(&api);
-    let (status, state, problem) = match (api.status.trouble(), api.status.seal_trouble()) {
-        (Some(trouble), _) => (StatusCode::SERVICE_UNAVAILABLE, "failing", Some(trouble)),
-        // An agent that cannot seal still ingests.
-        (None, Some(trouble)) => (StatusCode::OK, "degraded", Some(format!("sealing: {trouble}"))),
-        // What a sink cannot deliver stays in the trail: the agent itself is well.
-        (None, None) if sinks.iter().any(|sink| sink.state.is_trouble()) => (StatusCode::OK, "degraded", None),
-        (None, None) => (StatusCode::OK, "ok", None),
-    };
+    let condition = Condition::of(&api);
+    let status = if condition.is_failing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let metrics = api.status.metrics();
     let health = Health {
-        state,
+        state: condition.state,
         version: env!("CARGO_PKG_VERSION"),
         tree_size: metrics.tree_size(),
         lag_seconds: metrics.lag_seconds(),
-        problem,
-        sinks,
+        problem: condition.problem,
+        sinks: condition.sinks,
     };
     (status, Json(health))
 }

@@ -19,7 +19,7 @@ use super::facets::{Facet, facets};
 use super::finding::{Found, clock, counting, page as find_page};
 use super::formats::{Format, csv, json, ndjson, parameter};
 use super::histogram::{Histogram, draw};
-use super::query_bar::{DEFAULT, Fault, Parts};
+use super::query_bar::{DEFAULT, Fault, Parts, section};
 use super::row::Row;
 use super::sessions::Visitor;
 use super::templates::{data, frame, render};
@@ -110,7 +110,7 @@ fn see(reader: &mut Reader, query: &Query, cursor: Option<&str>, clock: &Clock) 
     let counting = counting(query, clock);
     let histogram = histogram(reader, &counting, time_range(query, clock)?, BARS_MAX)?;
     let relaxed = if found.result.rows.is_empty() && cursor.is_none() { relaxed(reader, query, clock)? } else { Vec::new() };
-    Ok(Ok(Seen { histogram: draw(&histogram, query), facets: facets(reader, &counting)?, found, relaxed }))
+    Ok(Ok(Seen { histogram: draw(&histogram, query), facets: facets(reader, &counting, &found.result.rows)?, found, relaxed }))
 }
 
 /// For each condition, how many events there are without it.
@@ -137,7 +137,7 @@ fn rendered(api: &Arc<Api>, text: &str, query: &Query, seen: &Seen) -> minijinja
     let oldest_first = query.order == Order::OldestFirst;
     let turned = Query { order: if oldest_first { Order::NewestFirst } else { Order::OldestFirst }, ..query.clone() };
     context! {
-        frame => frame(api, "Events", "events"),
+        frame => frame(api, "Events", section(text)),
         query => text,
         fault => (),
         chips => data(chips),

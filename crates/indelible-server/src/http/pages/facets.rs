@@ -1,14 +1,20 @@
 //! The most frequent values among the matches, each a click away from being asked for or excluded.
 
-use indelible_core::query::{Key, Pattern, Value};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use indelible_core::query::{Condition, Key, Order, Pattern, Query, Value};
 use serde::Serialize;
 
-use super::query_bar::{Parts, href, term};
-use crate::search::{CountRequest, SearchError, Top, top};
+use super::query_bar::{Parts, asking, href, term};
+use crate::cli::Body;
+use crate::search::{CountRequest, Hit, SearchError, SearchRequest, Top, search, top};
 use crate::trail::Reader;
 
 /// Values of a facet.
 const TOP: usize = 8;
+/// Longest time that looking for the names of actors may take; who has none by then is shown by the id alone.
+const NAMES_DEADLINE: Duration = Duration::from_millis(50);
 
 /// One key with its most frequent values.
 #[derive(Debug, Serialize)]
@@ -26,6 +32,8 @@ pub(super) struct Facet {
 #[derive(Debug, Serialize)]
 pub(super) struct Frequent {
     pub(super) text: String,
+    /// Of an actor, the label beside the id.
+    pub(super) name: Option<String>,
     pub(super) count: u64,
     pub(super) chosen: bool,
     pub(super) toggle: String,
@@ -41,17 +49,55 @@ const FACETS: [(&str, Key); 6] = [
     ("Service", Key::Service),
 ];
 
-/// Finds the most frequent values of each key. A value more than is shown tells whether there are more.
+/// Finds the most frequent values of each key that has any. A value more than is shown tells whether there are more. `rows` are those of
+/// the page, which know the names of some actors.
 ///
 /// # Errors
 /// As [`top`].
-pub(super) fn facets(reader: &Reader, request: &CountRequest) -> Result<Vec<Facet>, SearchError> {
+pub(super) fn facets(reader: &mut Reader, request: &CountRequest, rows: &[Hit]) -> Result<Vec<Facet>, SearchError> {
     let parts = Parts::of(&request.query);
-    FACETS.into_iter().map(|(name, key)| Ok(facet(&parts, name, key, top(reader, request, key.as_str(), TOP + 1)?))).collect()
+    let mut facets = Vec::new();
+    for (name, key) in FACETS {
+        let mut facet = facet(&parts, name, key, top(reader, request, key.as_str(), TOP + 1)?);
+        if key == Key::Actor {
+            name_actors(reader, request, rows, &mut facet.values);
+        }
+        if !facet.values.is_empty() {
+            facets.push(facet);
+        }
+    }
+    Ok(facets)
+}
+
+/// Puts labels beside the ids of actors: those of the rows, else of the newest record that an actor has.
+fn name_actors(reader: &mut Reader, request: &CountRequest, rows: &[Hit], values: &mut [Frequent]) {
+    let started = Instant::now();
+    let mut known: HashMap<String, String> = rows.iter().rev().filter_map(actor).collect();
+    for value in values {
+        let left = NAMES_DEADLINE.saturating_sub(started.elapsed());
+        if !known.contains_key(&value.text) && !left.is_zero() {
+            known.extend(newest_of(reader, request, &value.text, left));
+        }
+        value.name = known.get(&value.text).filter(|name| **name != value.text).cloned();
+    }
+}
+
+fn newest_of(reader: &mut Reader, request: &CountRequest, id: &str, deadline: Duration) -> Option<(String, String)> {
+    let term = asking(Key::Actor, Value::Text(Pattern::Exact(id.to_owned())));
+    let query = Query { condition: Some(Condition::Term(term)), order: Order::NewestFirst };
+    let sought = SearchRequest { query, limit: 1, cursor: None, clock: request.clock.clone(), deadline };
+    // A name is a help to the eye: without one the id stands there.
+    actor(search(reader, &sought).ok()?.rows.first()?).filter(|(found, _)| found == id)
+}
+
+/// Id and label of who did it.
+fn actor(hit: &Hit) -> Option<(String, String)> {
+    let actor = Body::parse(&hit.body).actor?;
+    Some((actor.id?, actor.label?))
 }
 
 fn facet(parts: &Parts, name: &'static str, key: Key, top: Top) -> Facet {
-    let (more, partial) = (top.values.len() > TOP, top.counted.partial || top.counted.approx);
+    let (more, partial) = (top.values.len() > TOP, top.counted.partial);
     let values = top.values.into_iter().take(TOP).filter_map(|(text, count)| frequent(parts, key, text, count)).collect();
     Facet { name, key: key.as_str(), values, more, partial }
 }
@@ -62,6 +108,7 @@ fn frequent(parts: &Parts, key: Key, text: String, count: u64) -> Option<Frequen
         chosen: parts.has(key, &value),
         toggle: href(&parts.clone().toggled(key, value.clone()).query()),
         exclude: href(&parts.clone().excluding(key, value).query()),
+        name: None,
         text,
         count,
     })
@@ -79,7 +126,6 @@ fn value(key: Key, text: &str) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::search::{Counted, TimeRange};
-    use indelible_core::query::Query;
 
     fn counted(values: &[(&str, u64)]) -> Top {
         let counted = Counted { canonical: String::new(), range: TimeRange::default(), matches: 0, approx: false, partial: false };

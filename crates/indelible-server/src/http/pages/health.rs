@@ -13,9 +13,9 @@ use minijinja::context;
 use serde::Serialize;
 
 use super::super::Api;
+use super::super::condition::Condition;
 use super::super::error::Problem;
 use super::super::reads::Read;
-use super::super::sinks;
 use super::checks::{Badge, grouped};
 use super::row::When;
 use super::sessions::Visitor;
@@ -93,11 +93,11 @@ async fn health(api: &Arc<Api>, visitor: &Visitor) -> Result<Health, Problem> {
     let files = tokio::task::spawn_blocking(move || files(&dir)).await;
     let files = files.map_err(|panic| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, panic))?;
     let metrics = api.status.metrics();
-    let problem = api.status.trouble();
+    let condition = Condition::of(api);
     Ok(Health {
-        state: if problem.is_none() { "ok" } else { "failing" },
+        state: condition.state,
         version: env!("CARGO_PKG_VERSION"),
-        problem,
+        problem: condition.problem,
         tree_size: u64::try_from(metrics.tree_size()).unwrap_or(0),
         lag_seconds: metrics.lag_seconds(),
         live_streams: metrics.live_streams(),
@@ -107,7 +107,7 @@ async fn health(api: &Arc<Api>, visitor: &Visitor) -> Result<Health, Problem> {
         unanswered_intents: metrics.unanswered_intents(),
         unanswered_age_seconds: metrics.unanswered_age_seconds(),
         files,
-        sinks: sinks::health(api),
+        sinks: condition.sinks,
         check: api.checks.badge(),
     })
 }

@@ -8,6 +8,34 @@ use super::formats::parameter;
 /// What the events page shows to who asks for nothing. All of it stands in chips.
 pub(super) const DEFAULT: &str = "created:>-30d -kind:read -action:audit.read";
 
+/// A list that is one click away from every page.
+#[derive(Debug, Serialize)]
+pub(super) struct List {
+    /// What pages call it that show it.
+    section: &'static str,
+    name: &'static str,
+    icon: &'static str,
+    href: String,
+}
+
+/// Section, name, glyph and query of each list.
+const LISTS: [(&str, &str, &str, &str); 4] = [
+    ("changes", "Changes", "update", "created:>-30d kind:change"),
+    ("sign-ins", "Sign-ins and rights", "auth", "created:>-30d kind:auth"),
+    ("refusals", "Denied and failed", "denied", "created:>-30d outcome:denied,failure"),
+    ("looks", "Who looked", "eye", "created:>-30d action:audit.read,audit.verify"),
+];
+
+/// The lists of the rail.
+pub(super) fn lists() -> [List; 4] {
+    LISTS.map(|(section, name, icon, query)| List { section, name, icon, href: format!("/events?q={}", parameter(query)) })
+}
+
+/// Which of the lists a query is, word for word; else the one of all events.
+pub(super) fn section(text: &str) -> &'static str {
+    LISTS.iter().find(|(.., query)| *query == text).map_or("events", |(section, ..)| section)
+}
+
 /// One condition, and the query without it.
 #[derive(Debug, Serialize)]
 pub(super) struct Chip {
@@ -215,6 +243,15 @@ mod tests {
     #[test]
     fn the_default_query_is_one_and_canonical() {
         assert_eq!(DEFAULT.parse::<Query>().unwrap().to_string(), DEFAULT);
+    }
+
+    #[test]
+    fn a_list_of_the_rail_is_known_again_by_its_query() {
+        for (section_of_list, _, _, query) in LISTS {
+            assert_eq!(query.parse::<Query>().unwrap().to_string(), query);
+            assert_eq!(section(query), section_of_list);
+        }
+        assert_eq!([section(DEFAULT), section("")], ["events"; 2]);
     }
 
     #[test]

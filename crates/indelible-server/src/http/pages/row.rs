@@ -8,12 +8,14 @@ use serde_json::Value as Json;
 
 use super::formats::{escaped, nameable};
 use super::query_bar::{Parts, asking, href};
-use super::sentence::{Category, deed};
+use super::sentence::{Category, aborted, deed, request_line};
 use crate::cli::{Body, Party};
 use crate::search::{Hit, shown_in};
 
 /// Occurred and received further apart than this is worth saying, in microseconds.
 const SKEW: i64 = 5_000_000;
+/// So much of a query is shown, in characters.
+const LOOKED_AT_MAX: usize = 120;
 
 /// One record for people.
 #[derive(Debug, Serialize)]
@@ -34,6 +36,8 @@ pub(super) struct Row {
     pub(super) request: Option<Named>,
     pub(super) duration: Option<String>,
     pub(super) status: Option<u64>,
+    /// What was looked at, where the event is a look at the trail.
+    pub(super) looked_at: Option<String>,
     /// Names of the fields that changed, a few.
     pub(super) fields: Vec<String>,
     pub(super) more_fields: usize,
@@ -74,6 +78,9 @@ pub(super) struct Object {
 pub(super) struct Named {
     pub(super) name: String,
     pub(super) href: String,
+    /// What a list shows: of a request itself its method and path, elsewhere so much of its id that eyes can compare.
+    shown: String,
+    is_itself: bool,
 }
 
 #[derive(Debug, Serialize, Clone)]
@@ -102,15 +109,16 @@ impl Row {
             actor: Who::of(body.actor.as_ref()),
             category: category.class(),
             word: category.word(body),
-            deed: deed(body),
+            deed: deed(body, hit.verdict == "in_doubt"),
             action: body.action.clone().unwrap_or_else(|| "unreadable".to_owned()),
             object: body.resource.as_ref().map(Object::of),
             outcome: Outcome::of(body, &hit.verdict),
             reason: body.reason.clone(),
             service: body.source.as_ref().and_then(|source| source.service.clone()),
-            request: text(body.request.as_ref(), "id").map(|id| Named { href: format!("/requests/{}", nameable(&id)), name: id }),
+            request: Named::request(body),
             duration: number(body.request.as_ref(), "duration_us").map(duration),
             status: number(body.request.as_ref(), "status"),
+            looked_at: looked_at(body),
             more_fields: names.len().saturating_sub(3),
             fields: names.into_iter().take(3).collect(),
             include: None,
@@ -126,6 +134,21 @@ impl Row {
         self.exclude = Some(href(&parts.clone().excluding(Key::Action, value).query()));
         self
     }
+}
+
+impl Named {
+    fn request(body: &Body) -> Option<Self> {
+        let name = text(body.request.as_ref(), "id")?;
+        let line = (body.kind.as_deref() == Some("request")).then(|| request_line(body)).flatten();
+        let is_itself = line.is_some();
+        let shown = line.unwrap_or_else(|| format!("request {}", shortened(&name)));
+        Some(Self { href: format!("/requests/{}", nameable(&name)), shown, is_itself, name })
+    }
+}
+
+/// The beginning of an id that is too long to be read.
+fn shortened(id: &str) -> String {
+    if id.chars().count() > 16 { format!("{}…", id.chars().take(8).collect::<String>()) } else { id.to_owned() }
 }
 
 impl When {
@@ -178,7 +201,7 @@ impl Outcome {
             ("in_doubt", _) => ("unknown", "in doubt"),
             (_, Some("failure")) => ("failure", "failure"),
             (_, Some("denied")) => ("denied", "denied"),
-            (_, Some("aborted")) => ("aborted", "rolled back"),
+            (_, Some("aborted")) => ("aborted", aborted(body)),
             (_, Some("success")) => ("success", "success"),
             _ => ("unknown", "unknown"),
         };
@@ -210,6 +233,18 @@ pub(super) fn text(value: Option<&Json>, name: &str) -> Option<String> {
 
 pub(super) fn number(value: Option<&Json>, name: &str) -> Option<u64> {
     value?.get(name)?.as_u64()
+}
+
+/// The page or command that was looked at, and with which query.
+fn looked_at(body: &Body) -> Option<String> {
+    if body.action.as_deref() != Some("audit.read") {
+        return None;
+    }
+    let meta = body.meta.as_ref();
+    let told: Vec<_> = ["command", "query"].into_iter().filter_map(|name| text(meta, name)).filter(|text| !text.is_empty()).collect();
+    let line = told.join(": ");
+    let cut: String = line.chars().take(LOOKED_AT_MAX).collect();
+    if line.is_empty() { None } else { Some(if cut.len() < line.len() { cut + "…" } else { cut }) }
 }
 
 fn fields(changes: Option<&Json>) -> Vec<String> {
@@ -244,6 +279,24 @@ mod tests {
         let row = row(r#"{"id":"x","actor":{"type":"user","id":"a/b?.json"},"resource":{"type":"x/y","id":"ä#1"}}"#);
         assert_eq!(row.actor.href.as_deref(), Some("/actors/user/a/b%3F.json.html"));
         assert_eq!(row.object.unwrap().href.as_deref(), Some("/objects/x%2Fy/%C3%A4%231"));
+    }
+
+    #[test]
+    fn a_request_is_shown_by_what_it_asked_for_and_elsewhere_by_its_id() {
+        let request = r#""request":{"id":"38ea5b77-75e0-4e14-a1d8","method":"GET","path":"/patients/7/"}"#;
+        for (kind, shown) in [("request", "GET /patients/7/"), ("auth", "request 38ea5b77…")] {
+            assert_eq!(row(&format!(r#"{{"kind":"{kind}",{request}}}"#)).request.unwrap().shown, shown);
+        }
+        assert_eq!(row(r#"{"kind":"request","request":{"id":"r-1"}}"#).request.unwrap().shown, "request r-1");
+    }
+
+    #[test]
+    fn a_look_at_the_trail_says_at_what() {
+        let look = |query: &str| row(&format!(r#"{{"action":"audit.read","meta":{{"command":"events","query":"{query}"}}}}"#)).looked_at;
+        assert_eq!(look("kind:auth").as_deref(), Some("events: kind:auth"));
+        assert_eq!(look("").as_deref(), Some("events"));
+        assert_eq!(look(&"x".repeat(200)).unwrap().chars().count(), LOOKED_AT_MAX + 1);
+        assert_eq!(row(r#"{"action":"patient.read","meta":{"command":"x"}}"#).looked_at, None);
     }
 
     #[test]

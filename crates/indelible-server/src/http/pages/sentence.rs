@@ -2,6 +2,9 @@
 
 use crate::cli::Body;
 
+/// What signing in and out is called. The rest of kind `auth` is about passwords, groups and rights.
+const SIGN_INS: [&str; 4] = ["login", "logout", "login_failed", "lockout"];
+
 /// The six things that people look for, and the rest. Each has a colour, a glyph and a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Category {
@@ -22,6 +25,8 @@ impl Category {
             (Some("denied"), _) => Self::Denied,
             (_, Some("auth")) => Self::Auth,
             (_, Some("read")) => Self::Read,
+            // A DELETE that was sent is not yet something that was deleted.
+            (_, Some("request" | "outbound" | "log")) => Self::Other,
             _ if matches!(verb, "create" | "add" | "insert") => Self::Create,
             _ if matches!(verb, "delete" | "remove" | "purge") => Self::Delete,
             _ if verb == "read" => Self::Read,
@@ -50,7 +55,8 @@ impl Category {
             Self::Read => "Read",
             Self::Update => "Changed",
             Self::Delete => "Deleted",
-            Self::Auth => "Sign-in",
+            Self::Auth if SIGN_INS.contains(&verb(body)) => "Sign-in",
+            Self::Auth => "Account",
             Self::Denied => "Denied",
             Self::Other => return capitalized(body.kind.as_deref().unwrap_or("event")),
         };
@@ -58,33 +64,58 @@ impl Category {
     }
 }
 
-/// What somebody did, as it stands between who and what: `changed`, `tried to delete`.
-pub(super) fn deed(body: &Body) -> String {
+/// What somebody did, as it stands between who and what: `changed`, `was not allowed to delete`. Of what is in doubt it claims nothing.
+pub(super) fn deed(body: &Body, is_in_doubt: bool) -> String {
     let action = body.action.as_deref().unwrap_or("unknown");
     let verb = verb(body);
     let (done, infinitive) = match (verb, Category::of(body)) {
         ("login", _) => ("signed in", "sign in"),
         ("logout", _) => ("signed out", "sign out"),
         ("login_failed", _) => return "failed to sign in".to_owned(),
+        ("lockout", _) => return "was locked out".to_owned(),
+        _ if body.kind.as_deref() == Some("request") && body.request.is_some() => return asked(body),
         ("create" | "add" | "insert", _) => ("created", "create"),
         ("delete" | "remove", _) => ("deleted", "delete"),
         ("read" | "view" | "list", _) => ("read", "read"),
         ("update" | "change", _) | (_, Category::Update) => ("changed", "change"),
-        _ => return did(action, body.outcome.as_deref()),
+        _ if is_in_doubt => return format!("may have done {action}"),
+        _ => return did(action, body),
     };
     match body.outcome.as_deref() {
+        _ if is_in_doubt => format!("may have {done}"),
         Some("denied") => format!("was not allowed to {infinitive}"),
         Some("failure") => format!("failed to {infinitive}"),
-        Some("aborted") => format!("{done} (rolled back)"),
+        Some("aborted") => format!("{done} ({})", aborted(body)),
         _ => done.to_owned(),
     }
 }
 
-fn did(action: &str, outcome: Option<&str>) -> String {
-    match outcome {
+fn asked(body: &Body) -> String {
+    let line = request_line(body).unwrap_or_else(|| "a request".to_owned());
+    match body.outcome.as_deref() {
+        Some("denied") => format!("was denied {line}"),
+        Some("aborted") => format!("sent {line} ({})", aborted(body)),
+        _ => format!("sent {line}"),
+    }
+}
+
+/// What a request asked for: its method and its path. `None` where neither is recorded.
+pub(super) fn request_line(body: &Body) -> Option<String> {
+    let member = |name| body.request.as_ref()?.get(name)?.as_str();
+    let words: Vec<_> = [member("method"), member("path").or_else(|| member("route"))].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What `aborted` means: of a change that its transaction was rolled back, of a request or task that it did not come to its end.
+pub(super) fn aborted(body: &Body) -> &'static str {
+    if matches!(body.kind.as_deref(), Some("change" | "action" | "auth")) { "rolled back" } else { "aborted" }
+}
+
+fn did(action: &str, body: &Body) -> String {
+    match body.outcome.as_deref() {
         Some("denied") => format!("was denied {action}"),
         Some("failure") => format!("failed at {action}"),
-        Some("aborted") => format!("did {action} (rolled back)"),
+        Some("aborted") => format!("did {action} ({})", aborted(body)),
         _ => format!("did {action}"),
     }
 }
@@ -119,10 +150,22 @@ mod tests {
             ("auth", "auth.login", "failure", Category::Auth, "failed to sign in"),
             ("action", "invoice.approve", "success", Category::Other, "did invoice.approve"),
             ("request", "page.error", "failure", Category::Other, "failed at page.error"),
+            ("request", "request.delete", "success", Category::Other, "deleted"),
         ] {
             let body = body(kind, action, outcome);
-            assert_eq!((Category::of(&body), deed(&body).as_str()), (category, deed_in_words), "{action}");
+            assert_eq!((Category::of(&body), deed(&body, false).as_str()), (category, deed_in_words), "{action}");
         }
+        let in_doubt =
+            [("change", "patient.update"), ("action", "invoice.approve")].map(|(kind, action)| deed(&body(kind, action, "success"), true));
+        assert_eq!(in_doubt, ["may have changed", "may have done invoice.approve"]);
+        let request = r#"{"kind":"request","action":"request.post","outcome":"OUTCOME","request":{"method":"POST","path":"/x/"}}"#;
+        for (outcome, said) in [("success", "sent POST /x/"), ("denied", "was denied POST /x/"), ("aborted", "sent POST /x/ (aborted)")] {
+            assert_eq!(deed(&Body::parse(request.replace("OUTCOME", outcome).as_bytes()), false), said);
+        }
+        assert_eq!(
+            [body("auth", "auth.login", "success"), body("auth", "auth.staff_grant", "success")].map(|body| Category::Auth.word(&body)),
+            ["Sign-in", "Account"]
+        );
         assert_eq!(Category::Other.word(&body("request", "x", "success")), "Request");
     }
 }

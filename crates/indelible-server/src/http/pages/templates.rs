@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::super::Api;
 use super::super::error::Problem;
 use super::assets;
+use super::query_bar::lists;
 
 macro_rules! template {
     ($name:literal) => {
@@ -48,6 +49,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are those of every template"));
     environment.add_filter("ticks", ticks);
+    environment.add_filter("sentence", sentence);
     environment.add_global("assets", assets::folder());
     environment.add_global("version", env!("CARGO_PKG_VERSION"));
     for (name, source) in TEMPLATES {
@@ -78,6 +80,13 @@ fn visibly(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A message of the program as a sentence of its own: with a capital, unless it begins with a name, and with an end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let begun: String = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
+    if begun.ends_with(['.', '?', '!']) { begun } else { begun + "." }
+}
+
 /// What stands between backticks in the messages of the program, as code.
 fn ticks(text: &str) -> Value {
     let mut out = String::with_capacity(text.len() + 16);
@@ -90,7 +99,7 @@ fn ticks(text: &str) -> Value {
 
 /// What surrounds every page that shows records.
 pub(super) fn frame(api: &Api, title: &str, section: &str) -> Value {
-    context! { title, section, badge => data(api.checks.badge()) }
+    context! { title, section, lists => data(lists()), badge => data(api.checks.badge()) }
 }
 
 /// Renders a page.
@@ -116,6 +125,11 @@ mod tests {
     #[test]
     fn only_what_stands_between_backticks_is_code() {
         assert_eq!(ticks("unknown key `<b>` & more").to_string(), "unknown key <code>&lt;b&gt;</code> &amp; more");
+    }
+
+    #[test]
+    fn a_message_becomes_a_sentence() {
+        assert_eq!(["no such record", "`x` is none", "Is it?"].map(sentence), ["No such record.", "`x` is none.", "Is it?"]);
     }
 
     #[test]
