@@ -2,106 +2,29 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import string
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from servers import DEADLINE_S, HERE, answers, environment, free_port, wait_until
+from servers import wait_until
+from staffs import APPLICATION, GUNICORN, UVICORN, is_alive, staff, words
 from streams import assert_streams
 from testproject.models import Doctor
 from trails import Trail
 
 EXIT_S_MAX = 2.0
-APPLICATION = "testproject.staffed"
-GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "40", "--timeout", "60")
 SERVERS = {
     "gunicorn": (*GUNICORN, "--workers", "3", f"{APPLICATION}:wsgi"),
     "gunicorn preload": (*GUNICORN, "--workers", "3", "--preload", f"{APPLICATION}:wsgi"),
     "gunicorn gthread": (*GUNICORN, "--workers", "2", "--threads", "2", f"{APPLICATION}:wsgi"),
     "gunicorn gthread preload": (*GUNICORN, "--workers", "2", "--threads", "2", "--preload", f"{APPLICATION}:wsgi"),
-    "uvicorn workers": ("uvicorn", "--port", "{port}", "--workers", "2", f"{APPLICATION}:asgi"),
+    "uvicorn workers": (*UVICORN, "--workers", "2", f"{APPLICATION}:asgi"),
 }
-
-
-class Staff:
-    """A running server and the requests that were sent to it."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-        self.process, self.port, self.folder = process, port, folder
-        self.answered: list[tuple[str, int]] = []
-        self._clients: list[threading.Thread] = []
-
-    def write(self, name: str, query: str = "") -> None:
-        """One request; its status is noted, 0 where no answer came."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
-        try:
-            connection.request("POST", f"/write/{name}{query}")
-            response = connection.getresponse()
-            response.read()
-            self.answered.append((name, response.status))
-        except (OSError, http.client.HTTPException):
-            self.answered.append((name, 0))
-        finally:
-            connection.close()
-
-    def write_slowly(self, names: list[str]) -> None:
-        """Requests that have all begun when this returns and end when :meth:`release` is called."""
-        for name in names:
-            query = f"?until={self.folder / 'released'}"
-            self._clients.append(threading.Thread(target=self.write, args=(name, query)))
-            self._clients[-1].start()
-        wait_until(lambda: all((self.folder / f"waits-{name}").exists() for name in names), "requests that do not begin")
-
-    def release(self) -> None:
-        """Lets the requests end, and waits for their answers."""
-        (self.folder / "released").touch()
-        for client in self._clients:
-            client.join()
-
-    def stop(self) -> None:
-        """Waits for the end of the server, which was told to stop."""
-        self.process.wait(DEADLINE_S)
-
-    def children(self) -> list[int]:
-        """The processes of the server but the first."""
-        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
-
-
-@contextmanager
-def staff(command: tuple[str, ...], trail: Trail, folder: Path, **variables: str) -> Iterator[Staff]:
-    port = free_port()
-    arguments = [argument.format(port=port) for argument in command]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        env = environment(trail.data_dir, **variables)
-        process = subprocess.Popen([sys.executable, "-m", *arguments], env=env, cwd=HERE, stdout=output, stderr=output)
-    try:
-        wait_until(lambda: answers(port), log.read_text)
-        yield Staff(process, port, folder)
-    finally:
-        process.terminate()
-        try:
-            process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def words(count: int, prefix: str = "") -> list[str]:
-    """Names without digits."""
-    letters = string.ascii_lowercase
-    return [f"{prefix}{letters[number // 26]}{letters[number % 26]}" for number in range(count)]
 
 
 def assert_recorded(trail: Trail, written: list[str]) -> None:
@@ -114,14 +37,6 @@ def assert_recorded(trail: Trail, written: list[str]) -> None:
     assert Counter(change["new"] for record in created for change in record["event"]["changes"] if change["field"] == "name") == rows
     paths = Counter(record["event"]["request"]["path"] for record in records if record["event"]["kind"] == "request")
     assert paths == Counter(f"/write/{name}" for name in written)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        # Ended, and not yet asked how by whoever has inherited it.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def open_files(pid: int) -> list[str]:

@@ -10,10 +10,9 @@ import django
 from django.db import connections, transaction
 
 
-def main(moment: str, name: str) -> None:
-    django.setup()
+def die_at_commit(moment: str) -> None:
+    """Kills this process right before or after the COMMIT of its next transaction."""
     from indelible.django._transactions import tracker_of
-    from testproject.models import Doctor
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -27,6 +26,13 @@ def main(moment: str, name: str) -> None:
         die()
 
     tracker_of(connection)._django["_commit"] = die if moment == "before" else commit_and_die
+
+
+def main(moment: str, name: str) -> None:
+    django.setup()
+    from testproject.models import Doctor
+
+    die_at_commit(moment)
     with transaction.atomic():
         Doctor.objects.create(name=name)
 

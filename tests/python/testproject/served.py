@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
+import indelible
 from testproject.settings import *  # noqa: F403
 from testproject.settings import INDELIBLE as OF_TESTS
 
@@ -23,9 +26,14 @@ INDELIBLE = {**OF_TESTS, "ON_ERROR": "degrade"}
 
 
 def write(request: HttpRequest, name: str) -> HttpResponse:
-    """Creates a doctor of that name: by itself, or with some of its colleagues in one transaction. ``until``: a file that it waits for."""
+    """Creates a doctor of that name: by itself, or with some of its colleagues in one transaction. ``until``: a file that it waits for.
+    ``dies``: whether the process is killed before or after COMMIT.
+    """
+    from testproject.killed import die_at_commit
     from testproject.models import Doctor
 
+    if "dies" in request.GET:
+        die_at_commit(request.GET["dies"])
     if "until" in request.GET:
         until = Path(request.GET["until"])
         until.with_name(f"waits-{name}").touch()
@@ -37,10 +45,26 @@ def write(request: HttpRequest, name: str) -> HttpResponse:
         with transaction.atomic():
             for number in range(5):
                 Doctor.objects.create(name=f"{name}-{number}")
-    return HttpResponse(status=201)
+    return JsonResponse(this_process(), status=201)
 
 
-urlpatterns = [path("write/<str:name>", write)]
+def process(request: HttpRequest) -> HttpResponse:
+    """Says which process answers, as every write does."""
+    return JsonResponse(this_process())
+
+
+def this_process() -> dict[str, Any]:
+    """Its number, its threads, and how recording is doing in it."""
+    threads = [thread.name for thread in threading.enumerate()]
+    return {"pid": os.getpid(), "threads": threads, "health": indelible.health()}
+
+
+def note(request: HttpRequest) -> HttpResponse:
+    """Records an event at once, and says what became of it."""
+    return HttpResponse(indelible.record("paper.note", held=False).status)
+
+
+urlpatterns = [path("write/<str:name>", write), path("process", process), path("note", note)]
 
 
 @functools.cache
