@@ -23,7 +23,7 @@ STEP := scripts/step
 NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
 PYTEST := -m pytest -q -n 2 --dist loadgroup --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
 # Kills are about processes and databases, not about the version of Django.
-ONCE := --ignore=tests/python/test_kill_matrix.py
+ONCE := $(addprefix --ignore=tests/python/,test_kill_matrix.py test_pgbouncer.py)
 PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house scripts/third-party-suites
 
 demo: venv
@@ -56,6 +56,7 @@ test-django60: binaries
 tools:
 	@$(STEP) "cargo-nextest" scripts/require cargo-nextest
 	@$(STEP) "postgresql" scripts/require postgresql
+	@$(STEP) "pgbouncer" scripts/require pgbouncer
 	@$(STEP) "redis" scripts/require redis
 
 # Built as the Rust tests build it: with the features that their crates ask for, so that nothing is compiled twice.
@@ -113,6 +114,7 @@ torture: binaries venv
 	@$(STEP) "200 killed workers" env INDELIBLE_WORKER_KILLS=100 .venv/bin/python $(PYTEST)/test_kill_worker.py -rP
 	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
 	  env INDELIBLE_MATRIX_SEEDS=10 INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_kill_matrix.py -rP
+	@$(STEP) "a bouncer killed 200 times" env INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_pgbouncer.py -rP
 	@$(STEP) "400 forks while a journal is opened" env INDELIBLE_FORKS=200 .venv/bin/python $(PYTEST)/test_forks.py
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "a trail of 10 M events" $(SCALE) --events 10000000

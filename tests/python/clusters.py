@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,8 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.swallow: str | None = None
         """``"question"``: the COMMIT never reaches the server. ``"answer"``: the server has committed, and nobody hears of it."""
+        self.on_swallowed: Callable[[], object] = lambda: None
+        """What else happens then, before anybody hears that something is wrong."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -147,6 +149,7 @@ class Proxy:
                     # something is wrong: what it finds in the database afterwards is final.
                     server.shutdown(socket.SHUT_WR)
                     answers.join()
+                    self.on_swallowed()
                     client.shutdown(socket.SHUT_RDWR)
                     return
                 server.sendall(data)
