@@ -22,8 +22,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 STEP := scripts/step
 NEXTEST := cargo nextest run --locked --workspace --exclude indelible-python
 PYTEST := -m pytest -q -n 2 --dist loadgroup --durations=20 --durations-min=0.5 -p no:cacheprovider tests/python
-# Kills are about processes and databases, not about the version of Django.
-ONCE := $(addprefix --ignore=tests/python/,test_kill_matrix.py test_pgbouncer.py)
+# Kills and faults are about processes, databases and disks, not about the version of Django.
+ONCE := $(addprefix --ignore=tests/python/,test_kill_matrix.py test_pgbouncer.py test_django_faults.py)
 PYTHON_SOURCES := python tests examples bench scripts/check-crates scripts/check-house scripts/third-party-suites
 
 demo: venv
@@ -115,6 +115,7 @@ torture: binaries venv
 	@$(STEP) "workers, agent and database killed at every failpoint, and 2,000 times at random" \
 	  env INDELIBLE_MATRIX_SEEDS=10 INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_kill_matrix.py -rP
 	@$(STEP) "a bouncer killed 200 times" env INDELIBLE_MATRIX_KILLS=2000 .venv/bin/python $(PYTEST)/test_pgbouncer.py -rP
+	@$(STEP) "a Django site whose files fail" env INDELIBLE_FAULTS=all .venv/bin/python $(PYTEST)/test_django_faults.py -rP
 	@$(STEP) "400 forks while a journal is opened" env INDELIBLE_FORKS=200 .venv/bin/python $(PYTEST)/test_forks.py
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "a trail of 10 M events" $(SCALE) --events 10000000
