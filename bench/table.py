@@ -28,7 +28,7 @@ class Target(NamedTuple):
 TARGETS = (
     Target("append, buffered, . threads?, CPU", "≤", 3_000),
     Target("append, buffered, . threads?, p99", "≤", 20_000),
-    Target("before COMMIT, INTENT of one event, p50", "≤", 2),
+    Target("before COMMIT, INTENT and OUTCOME beyond .*", "≤", 2),
     Target("before the answer, .*own group commit", "≤", 1.3),
     Target("before the answer, .*CPU of an fdatasync for each", "≤", 0.1),
     Target("ingest to checkpoint, per CPU second of its thread", "≥", 50_000),
