@@ -116,6 +116,7 @@ class Finishing(_Delegate):
             "request",
             "resolve",
             "stream",
+            "write_waiting",
         }
     )
 

@@ -540,6 +540,14 @@ class Recorder:
         of. Never raises, and writes nothing by itself.
         """
 
+    def write_waiting(self) -> None:
+        """Writes what could not be written before: outcomes of intents that are in the journal, and losses. What is recorded next does the
+        same; this is for a process that may record nothing for long. Costs next to nothing where nothing waits.
+
+        Raises:
+            IndelibleError: the journal takes nothing yet. What was not written is kept.
+        """
+
     def resolve(self, intent: str, committed: bool) -> tuple[str, int]:
         """Journals what a marker (``committed``) or a fence in its place proved about an intent of a process that ended; gives the place of
         that OUTCOME. It is on disk on return where ``durability="synced"``. Said twice it does no harm.

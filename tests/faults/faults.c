@@ -3,7 +3,8 @@
  *   FAULT_PATH     only calls on paths that match this pattern (fnmatch, "*" also matches "/"); needed, or nothing happens
  *   FAULT_CALLS    which calls, separated by commas: write pwrite fsync open openw create rename unlink truncate mkdir
  *   FAULT_AT       the how-manieth of these calls, from 1; without it none fails
- *   FAULT_ERROR    number of the error; "kill" ends the process before the call, "killed" behind it, "short" writes half
+ *   FAULT_ERROR    number of the error; "kill" ends the process before the call, "killed" behind it, "short" writes half,
+ *                  "hang" does not come back before the fault is lifted
  *   FAULT_AND_ON   when set, every later one of these calls fails too
  *   FAULT_LIFTED   path of a file: when it is there, nothing fails any more
  *   FAULT_STRUCK   path of a file that is made when the first call has failed
@@ -29,13 +30,14 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NONE, FAIL, SHORT, KILLED };
 
 static const char *pattern, *calls, *lifted, *struck, *log_path, *trace_path;
 static long at, error;
-static int and_on, kills, shortens;
+static int and_on, kills, shortens, hangs;
 static atomic_long seen;
 static atomic_flag tracing = ATOMIC_FLAG_INIT;
 
@@ -51,6 +53,7 @@ __attribute__((constructor)) static void read_environment(void) {
     at = number ? atol(number) : 0;
     kills = kind && strcmp(kind, "kill") == 0 ? 1 : kind && strcmp(kind, "killed") == 0 ? 2 : 0;
     shortens = kind && strcmp(kind, "short") == 0;
+    hangs = kind && strcmp(kind, "hang") == 0;
     error = kind ? atol(kind) : 0;
 }
 
@@ -82,15 +85,25 @@ static void end(void) {
     for (;;) pause();
 }
 
+static int is_lifted(void) { return lifted && syscall(SYS_faccessat, AT_FDCWD, lifted, F_OK) == 0; }
+
+/* Asleep in the call, as on a disk that does not answer; done as if nothing had been, when the fault is lifted. */
+static int hang(void) {
+    struct timespec pause = {0, 1000000};
+    while (!is_lifted()) syscall(SYS_nanosleep, &pause, NULL);
+    return NONE;
+}
+
 /* What shall become of this call. */
 static int fate(const char *call, const char *path) {
     if (!pattern || !calls || !path || !names(call) || fnmatch(pattern, path, 0) != 0) return NONE;
     if (log_path) add_to_log(call, path);
     long number = atomic_fetch_add(&seen, 1) + 1;
     if (at == 0 || number < at || (number > at && !and_on)) return NONE;
-    if (lifted && syscall(SYS_faccessat, AT_FDCWD, lifted, F_OK) == 0) return NONE;
+    if (is_lifted()) return NONE;
     if (struck && number == at) make(struck);
     if (kills == 1) end();
+    if (hangs) return hang();
     return kills == 2 ? KILLED : shortens ? SHORT : FAIL;
 }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import struct
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,18 @@ class Frame:
     evidence: int | None = None
     result: int | None = None
     lost: int | None = None
+
+
+@contextmanager
+def taking_nothing(data_dir: Path, service: str) -> Iterator[None]:
+    """The only segment of a service takes no byte more, as if its disk gave an error; nor does any longer file of this process."""
+    (segment,) = (data_dir / "journal" / service).glob("[!.]*-*/*.journal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def frames(data_dir: Path, service: str) -> list[Frame]:

@@ -30,7 +30,7 @@ WORKER_FAILPOINTS = (
     "intent.before", "intent.after", "outcome.before", "outcome.after", "frame.before_write", "frame.after_write",
     "segment.before_header", "segment.after_header", "segment.before_sync", "segment.after_sync",
     "stream.before_folder", "stream.after_folder", "stream.before_rename", "stream.after_rename", "stream.before_sync", "stream.after_sync",
-    "create.before_open", "create.after_open", "sync.before", "sync.after", "close.before", "close.after",
+    "create.before_open", "create.after_open", "reserve.before", "reserve.after", "sync.before", "sync.after", "close.before", "close.after",
     "told.before_open", "told.after_open", "told.before_write", "told.after_write",
 )  # fmt: skip
 """Those that a worker comes to by itself; the others lie behind faults (crates/indelible-server/tests/failpoints.rs)."""

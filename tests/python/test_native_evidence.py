@@ -12,6 +12,7 @@ import journal
 from indelible import IndelibleError, _native
 from indelible._finish import finished
 from indelible._runtime import RuntimeSettings
+from servers import wait_until
 from test_native_recorder import REDACTOR, SERVICE, change, open_recorder
 
 
@@ -28,6 +29,26 @@ def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
 def frames(data_dir: Path) -> list[tuple[int, int, int | None]]:
     """Sequence, kind, and evidence or result of every frame."""
     return [(frame.sequence, frame.kind, frame.result or frame.evidence) for frame in journal.frames(data_dir, SERVICE)]
+
+
+@pytest.mark.parametrize("recorded_next", [True, False])
+def test_the_outcome_of_a_commit_that_could_not_be_journaled_is_kept_until_it_can_be(recorder, tmp_path, recorded_next):
+    """The error was dropped: with a marker nobody asked for it as long as the process lived, and without one it stayed in doubt for ever."""
+    intent = recorder.intent("default", [change("row")], "marker")
+    with journal.taking_nothing(tmp_path, SERVICE):
+        intent.committed()
+        with pytest.raises(IndelibleError):
+            recorder.write_waiting()
+    assert frames(tmp_path) == [(1, journal.INTENT, 1)]
+    if recorded_next:
+        # For a tenth of a second after a failure no event is tried.
+        wait_until(lambda: recorder.record(change("other")).status != "lost", "the journal takes nothing")
+    else:
+        recorder.write_waiting()
+    assert frames(tmp_path)[1] == (2, journal.OUTCOME, 1)
+    written = frames(tmp_path)
+    recorder.write_waiting()
+    assert frames(tmp_path) == written, "once"
 
 
 def test_an_intent_says_what_a_marker_needs_to_know(recorder, tmp_path):
@@ -120,6 +141,7 @@ def test_a_process_that_captures_has_no_journal(tmp_path):
     sealed = held.seal()
     assert sealed is not None
     assert sealed[1] == b""
+    recorder.write_waiting()
     for call in (recorder.next_position, lambda: recorder.resolve(str(uuid.uuid4()), True)):
         with pytest.raises(IndelibleError, match="has no journal"):
             call()

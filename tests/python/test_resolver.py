@@ -31,6 +31,7 @@ from indelible.django.evidence._resolver import Lock, Resolver, Round
 from indelible.django.management import _resolve as commands
 from proofs import answer, committed, markers, unresolved
 from servers import environment
+from test_native_recorder import change
 from testproject.models import Doctor
 from trails import Trail
 
@@ -254,6 +255,16 @@ def test_a_commit_of_a_living_process_that_nobody_answered_is_asked_about_by_its
     assert not _resolving._owed
     assert site.outcomes() == {owed.intent: [3 if commits else 4]}
     assert Doctor.objects.exists() is commits
+
+
+def test_the_outcome_that_a_process_could_not_journal_is_journaled_in_the_next_round(site: Site) -> None:
+    intent = site.recorder.intent("default", [change("row")], "marker")
+    with journal.taking_nothing(site.trail.data_dir, site.folder.name):
+        intent.committed()
+        _resolving._answer_own(site.resolver(), site.recorder)
+    assert site.outcomes() == {}
+    _resolving._answer_own(site.resolver(), site.recorder)
+    assert site.outcomes() == {uuid.UUID(intent.id): [1]}
 
 
 def test_two_resolvers_at_once_find_the_same(site: Site) -> None:

@@ -250,11 +250,15 @@ impl PyRecorder {
         if intent.recorded() == indelible::Recorded::Lost && !intent.is_empty() {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(PyIntent::new(intent, &self.redactor))
+        Ok(PyIntent::new(intent, &self.redactor, self.waits))
     }
 
     fn count_losses(&self, events: u64) {
         self.recorder.count_losses(events);
+    }
+
+    fn write_waiting(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.recorder.write_waiting()).map_err(|error| errors::not_journaled(&error))
     }
 
     fn resolve(&self, py: Python<'_>, intent: &str, committed: bool) -> PyResult<(String, u64)> {

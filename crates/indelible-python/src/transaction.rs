@@ -72,8 +72,9 @@ impl PyTransaction {
         self.transaction.release(sid);
     }
 
-    fn rollback_to(&mut self, sid: &str) {
-        self.transaction.rollback_to(sid);
+    fn rollback_to(&mut self, py: Python<'_>, sid: &str) {
+        let transaction = &mut self.transaction;
+        if self.waits { py.detach(|| transaction.rollback_to(sid)) } else { transaction.rollback_to(sid) }
     }
 
     fn prepare(&mut self, py: Python<'_>) -> PyResult<Option<PyIntent>> {
@@ -83,7 +84,7 @@ impl PyTransaction {
         if intent.as_ref().is_some_and(|intent| intent.recorded() == indelible::Recorded::Lost) {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor)))
+        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor, self.waits)))
     }
 
     fn require(&mut self, evidence: &str) -> PyResult<()> {
@@ -102,11 +103,12 @@ impl PyTransaction {
         if sealed.is_none() && before > 0 {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor), PyBytes::new(py, &payload))))
+        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor, self.waits), PyBytes::new(py, &payload))))
     }
 
-    fn rollback(&mut self) {
-        self.transaction.rollback();
+    fn rollback(&mut self, py: Python<'_>) {
+        let transaction = &mut self.transaction;
+        if self.waits { py.detach(|| transaction.rollback()) } else { transaction.rollback() }
     }
 
     fn __len__(&self) -> usize {

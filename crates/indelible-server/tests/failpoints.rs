@@ -254,7 +254,7 @@ fn every_failpoint_of_the_source_is_in_the_table_of_some_test() {
 }
 
 /// What changes files, as it stands in the source: of the agent the standard library's and SQLite's, of the engine its own trait.
-const CALLS: [&str; 24] = [
+const CALLS: [&str; 25] = [
     "fs::rename(",
     "fs::remove_file(",
     "fs::remove_dir(",
@@ -280,6 +280,7 @@ const CALLS: [&str; 24] = [
     "files.remove",
     "files.sync_folder(",
     "file.write(",
+    "file.reserve(",
 ];
 
 /// Folders and lines without a failpoint, and why.

@@ -28,6 +28,19 @@ fn worker() {
     worker::run();
 }
 
+#[test]
+#[ignore = "started as a process of its own by the other tests"]
+fn threads() {
+    faulty::threads::run();
+}
+
+#[test]
+fn a_write_that_does_not_come_back_holds_up_no_other_thread_for_longer_than_its_bound() {
+    for policy in ["best_effort", "standard", "required"] {
+        faulty::threads::hang(policy);
+    }
+}
+
 /// Failpoints that are in the source of the engine.
 fn engine_failpoints() -> BTreeSet<String> {
     let mut found = BTreeSet::new();

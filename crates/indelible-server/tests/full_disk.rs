@@ -10,7 +10,7 @@ mod seed;
 
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -66,6 +66,35 @@ fn application() {
     println!("END {recorded} {lost} {longest}");
 }
 
+/// How many transactions wait for their COMMIT while the disk fills up.
+const TRANSACTIONS: usize = 100;
+/// How many events the same process loses then.
+const LOST: usize = 50;
+
+/// An application whose transactions have begun to commit when its disk is full: the database commits them, other events are lost, and it
+/// ends while the disk is as full as before.
+#[test]
+#[ignore = "started as a process of its own by the other tests"]
+fn committing_application() {
+    let data_dir = PathBuf::from(env::var_os(APPLICATION).expect("set by the test that starts this process"));
+    let recorder = Recorder::open(Config::new(&data_dir, "clinic")).unwrap();
+    let intents: Vec<_> = (0..TRANSACTIONS).map(|_| recorder.intent("default", vec![event()]).unwrap()).collect();
+    println!("STATE announced");
+    std::io::stdin().read_exact(&mut [0]).unwrap();
+    let (mut lost, since) = (0, Instant::now());
+    let mut lose = |until: usize| {
+        while lost < until {
+            assert!(since.elapsed() < Duration::from_secs(60), "the disk is not full");
+            lost += usize::from(recorder.record(Event::new(Kind::Action, "visit.other")) == Recorded::Lost);
+        }
+    };
+    lose(LOST / 2);
+    intents.into_iter().for_each(|intent| intent.committed());
+    lose(LOST);
+    recorder.close().unwrap();
+    println!("END {TRANSACTIONS} {LOST} 0");
+}
+
 /// The application as a process of nobody's.
 struct Application {
     process: Child,
@@ -75,9 +104,13 @@ struct Application {
 
 impl Application {
     fn start(data_dir: &Path) -> Self {
+        Self::start_as("application", data_dir)
+    }
+
+    fn start_as(test: &str, data_dir: &Path) -> Self {
         let program = Program::these_tests();
         let mut command = program.run_as(NOBODY);
-        command.args(["application", "--exact", "--ignored", "--nocapture"]).env(APPLICATION, data_dir);
+        command.args([test, "--exact", "--ignored", "--nocapture"]).env(APPLICATION, data_dir);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         Self { process, output, _program: program }
@@ -136,6 +169,24 @@ fn an_application_serves_while_its_disk_is_full_and_what_it_lost_becomes_an_even
     assert!(recorded > 0 && lost > 0);
     seed.ingest();
     assert_eq!(told(&seed), (recorded, lost));
+    assert_eq!(seed.indelible(&["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_was_announced_before_the_disk_was_full_is_told_as_committed_and_so_is_the_loss_though_no_room_comes_back() {
+    let seed = Seed::empty();
+    let Some(disk) = Tmpfs::mount(seed.path(), "size=24m,mode=700") else { return };
+    give_to(seed.path(), NOBODY);
+    let mut application = Application::start_as("committing_application", seed.path());
+    application.says("STATE announced");
+    let filler = disk.fill();
+    application.process.stdin.as_mut().unwrap().write_all(b".").unwrap();
+    let (committed, lost) = application.end();
+    fs::remove_file(filler).unwrap();
+    seed.ingest();
+    let verdicts: Vec<_> = seed.records("visit.note").into_iter().map(|(_, verdict)| verdict).collect();
+    assert_eq!(verdicts, vec!["committed"; usize::try_from(committed).unwrap()]);
+    assert_eq!(told(&seed).1, lost);
     assert_eq!(seed.indelible(&["verify"]).status.code(), Some(0));
 }
 

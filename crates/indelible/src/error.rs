@@ -47,6 +47,9 @@ pub enum Error {
     /// Another thread's sync did not end in time.
     #[error("the journal was not synced within {0} ms")]
     SyncTimeout(u128),
+    /// Another thread has been writing all the time, as to a disk that does not answer.
+    #[error("another thread has been writing to the journal for more than {0} ms: does its disk answer?")]
+    Busy(u128),
     /// An earlier event failed less than 100 ms ago; this one was not tried.
     #[error("the journal failed a moment ago and is not tried again yet")]
     Degraded,

@@ -241,7 +241,7 @@ impl Intent {
         }
     }
 
-    /// A failure is not reported: without an OUTCOME the agent asks for evidence or flags the events as in doubt.
+    /// A failure is not reported: the journal keeps what it cannot write now.
     fn tell<'a>(self, resolution: Resolution, events: impl Iterator<Item = Option<&'a Event>> + Clone) {
         if self.recorder.capture().is_some() {
             return self.tell_capture(resolution, events);
@@ -250,11 +250,10 @@ impl Intent {
         if self.position.is_none() || self.process != std::process::id() {
             return;
         }
-        let told = self.bodies(events).and_then(|bodies| {
-            let frame = Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items: bodies.items(&self.stamps) };
-            self.recorder.append_frame(&frame, false, self.mode)
-        });
-        drop(told);
+        if let Ok(bodies) = self.bodies(events) {
+            let items = bodies.items(&self.stamps);
+            self.recorder.answer(&Frame::Outcome { intent: self.id, resolution, by: Evidence::Ack, items });
+        }
     }
 
     fn tell_capture<'a>(self, resolution: Resolution, events: impl IntoIterator<Item = Option<&'a Event>>) {

@@ -266,6 +266,15 @@ impl Recorder {
         }
     }
 
+    /// Writes what could not be written before: outcomes of intents that stand in the journal, and the losses. What is recorded next does the
+    /// same; this is for a process that may have nothing to record for long. Tried once, at once, and costs nothing where nothing waits.
+    ///
+    /// # Errors
+    /// [`Error`]: the journal takes nothing yet; what was not written is kept.
+    pub fn write_waiting(&self) -> Result<(), Error> {
+        self.process()?.journal.write_waiting()
+    }
+
     /// What happens when this event cannot be recorded.
     #[must_use]
     pub fn on_failure(&self, event: &Event) -> OnFailure {
@@ -288,6 +297,13 @@ impl Recorder {
     pub(crate) fn append_frame(&self, frame: &Frame<'_>, synced: bool, mode: OnFailure) -> Result<Position, Error> {
         let (position, synced) = self.append_at_least(frame, synced, mode)?;
         synced.map(|()| position)
+    }
+
+    /// Says what became of an intent of this process; what cannot be written now is written with the next frame that can.
+    pub(crate) fn answer(&self, outcome: &Frame<'_>) {
+        if let Ok(process) = self.process() {
+            process.journal.answer(outcome);
+        }
     }
 
     pub(crate) fn append_at_least(&self, frame: &Frame<'_>, synced: bool, mode: OnFailure) -> Result<(Position, Result<(), Error>), Error> {

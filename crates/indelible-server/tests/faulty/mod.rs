@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 pub(crate) mod disk;
 pub(crate) mod states;
+pub(crate) mod threads;
 pub(crate) mod trace;
 pub(crate) mod worker;
 

@@ -9,10 +9,16 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 /// A file that this process has made: a segment, or the lock of its stream.
 pub(crate) trait OpenFile: Send + Sync {
     /// One `write(2)` at the end; may write less than it is given.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Sets room aside, from one place in the file up to another, that nobody else can fill; the length stays. `false`: this file
+    /// system cannot.
+    fn reserve(&self, from: u64, to: u64) -> io::Result<bool>;
     /// Forces what was written to the disk.
     fn sync(&self) -> io::Result<()>;
     /// Length of the file.
@@ -97,6 +103,14 @@ impl OpenFile for File {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
+        }
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<bool> {
+        match fallocate(self, FallocateFlags::KEEP_SIZE, from, to.saturating_sub(from)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -9,11 +9,14 @@ mod network;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod waiting;
 mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indelible_core::{Frame, StreamId};
@@ -25,12 +28,18 @@ use files::{Files, OpenFile, SystemFiles};
 use fork::ForkGate;
 use group::GroupSync;
 use stream::Stream;
-use writer::Writer;
+use turn::Turn;
+use waiting::Waiting;
+use writer::{Room, Writer};
 
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 const DEGRADED_FOR: Duration = Duration::from_millis(100);
 /// How long a thread waits for another thread's sync, when the policy would not wait at all.
 const SYNC_PATIENCE_MIN: Duration = Duration::from_secs(2);
+/// How long a thread waits for another thread's write, whatever the policy: it takes a microsecond, but for a busy machine or disk.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
+/// The same where the journal has just failed, and for what is kept when it cannot be written.
+const TURN_PATIENCE_SHORT: Duration = Duration::from_millis(50);
 
 /// A place in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +101,10 @@ pub(crate) struct Journal {
     settings: Settings,
     service_folder: PathBuf,
     system: System,
-    writer: Mutex<Writer>,
+    writer: Turn<Writer>,
+    waiting: Waiting,
+    /// Whether a sync failed and the writer was busy, so that nobody could tell it.
+    unpoisoned: AtomicBool,
     group: GroupSync,
     failures: Mutex<Failures>,
     lock: Mutex<Option<Arc<dyn OpenFile>>>,
@@ -125,7 +137,9 @@ impl Journal {
             settings,
             service_folder,
             system,
-            writer: Mutex::new(Writer::new()),
+            writer: Turn::new(Writer::new()),
+            waiting: Waiting::default(),
+            unpoisoned: AtomicBool::new(false),
             group: GroupSync::default(),
             failures: Mutex::new(Failures::default()),
             lock: Mutex::new(None),
@@ -179,9 +193,9 @@ impl Journal {
     /// As [`Journal::append`].
     pub(crate) fn next_position(&self) -> Result<Position, Error> {
         let next = || {
-            let mut writer = self.writer()?;
+            let mut writer = self.writer.take(TURN_PATIENCE)?;
             let stream = self.ensure_stream(&mut writer)?;
-            writer.append_loss(&self.settings, &self.system)?;
+            self.catch_up(&mut writer, false)?;
             Ok(Position { stream, sequence: writer.last_sequence() + 1 })
         };
         next().inspect_err(|error| self.failed(error))
@@ -193,12 +207,12 @@ impl Journal {
     /// The frame is not in the journal.
     pub(crate) fn append_as(&self, frame: &Frame<'_>, position: Position) -> Result<Option<Position>, Error> {
         let append = || {
-            let mut writer = self.writer()?;
-            if !writer.is_next(position) {
+            let mut writer = self.writer.take(TURN_PATIENCE)?;
+            if !writer.is_next(position) || self.waiting.is_any() {
                 return Ok(None);
             }
             before_boundary(frame);
-            writer.append(frame, &self.settings, &self.system)?;
+            writer.append(frame, Room::Ordinary, &self.settings, &self.system)?;
             after_boundary(frame);
             Ok(Some(position))
         };
@@ -209,10 +223,12 @@ impl Journal {
         if !insistent && self.is_waiting_after_failure() {
             return Err(Error::Degraded);
         }
-        let patience = if insistent || !self.is_degraded() { patience } else { Duration::ZERO };
+        let is_tried = insistent || !self.is_degraded();
+        let patience = if is_tried { patience } else { Duration::ZERO };
+        let turn = if is_tried { TURN_PATIENCE } else { TURN_PATIENCE_SHORT };
         // The clock is looked at only where something failed: it costs more than a frame's checksum.
-        match self.try_write(frame) {
-            Err(_) if !patience.is_zero() => self.write_until(frame, patience),
+        match self.try_write(frame, turn) {
+            Err(error) if !patience.is_zero() && !matches!(error, Error::Busy(_)) => self.write_until(frame, patience),
             result => result,
         }
     }
@@ -222,22 +238,90 @@ impl Journal {
         let deadline = clock.instant() + patience;
         loop {
             clock.sleep(RETRY_EVERY);
-            match self.try_write(frame) {
+            match self.try_write(frame, deadline.saturating_duration_since(clock.instant())) {
                 Err(_) if clock.instant() + RETRY_EVERY < deadline => {}
                 result => return result,
             }
         }
     }
 
-    fn try_write(&self, frame: &Frame<'_>) -> Result<(Position, bool), Error> {
-        let mut writer = self.writer()?;
+    fn try_write(&self, frame: &Frame<'_>, turn: Duration) -> Result<(Position, bool), Error> {
+        let mut writer = self.writer.take(turn)?;
         let stream = self.ensure_stream(&mut writer)?;
-        let sequence = writer.append(frame, &self.settings, &self.system)?;
+        self.catch_up(&mut writer, false)?;
+        let sequence = writer.append(frame, Room::Ordinary, &self.settings, &self.system)?;
         Ok((Position { stream, sequence }, writer.must_sync()))
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
-        self.writer.lock().map_err(|_| Error::Poisoned)
+    /// Says what became of an intent that stands in the journal. It is tried once, also where the journal has just failed, and may use the
+    /// reserve; what cannot be written now is kept and precedes the next frame that can be.
+    pub(crate) fn answer(&self, outcome: &Frame<'_>) {
+        before_boundary(outcome);
+        match self.try_answer(outcome) {
+            Ok((position, must_sync)) => {
+                if must_sync {
+                    self.settle(position);
+                }
+            }
+            Err(error) => {
+                self.waiting.keep_outcome(outcome);
+                // That it was not waited for says nothing of the disk.
+                if !matches!(error, Error::Busy(_)) {
+                    self.failed(&error);
+                }
+            }
+        }
+        after_boundary(outcome);
+    }
+
+    fn try_answer(&self, outcome: &Frame<'_>) -> Result<(Position, bool), Error> {
+        let mut writer = self.writer.take(TURN_PATIENCE_SHORT)?;
+        let stream = self.ensure_stream(&mut writer)?;
+        self.write_outcomes(&mut writer)?;
+        let sequence = writer.append(outcome, Room::Reserve, &self.settings, &self.system)?;
+        Ok((Position { stream, sequence }, writer.must_sync()))
+    }
+
+    /// Writes what could not be written before, if there is anything: for a process that has nothing else to record.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]; what is not written is kept.
+    pub(crate) fn write_waiting(&self) -> Result<(), Error> {
+        if self.is_nowhere() || !self.waiting.is_any() {
+            return Ok(());
+        }
+        let write = || {
+            let mut writer = self.writer.take(TURN_PATIENCE_SHORT)?;
+            self.ensure_stream(&mut writer)?;
+            self.catch_up(&mut writer, false)
+        };
+        write().inspect_err(|error| self.failed(error)).inspect(|()| self.recovered())
+    }
+
+    /// Writes what the next frame must be preceded by.
+    fn catch_up(&self, writer: &mut Writer, at_end: bool) -> Result<(), Error> {
+        if !self.waiting.is_any() {
+            return Ok(());
+        }
+        self.write_outcomes(writer)?;
+        let Some(loss) = self.waiting.loss() else { return Ok(()) };
+        writer.append_loss(&loss, at_end, &self.settings, &self.system)?;
+        self.waiting.told(&loss);
+        Ok(())
+    }
+
+    fn write_outcomes(&self, writer: &mut Writer) -> Result<(), Error> {
+        if !self.waiting.is_any() {
+            return Ok(());
+        }
+        while let Some(outcome) = self.waiting.take_outcome() {
+            let written = writer.append(&outcome.frame(), Room::Reserve, &self.settings, &self.system);
+            if written.is_err() {
+                self.waiting.give_back(outcome);
+                written?;
+            }
+        }
+        Ok(())
     }
 
     fn ensure_stream(&self, writer: &mut Writer) -> Result<StreamId, Error> {
@@ -256,15 +340,26 @@ impl Journal {
     fn sync(&self) -> Result<u64, Error> {
         let mut failure = None;
         for _ in 0..2 {
-            let work = self.writer()?.sync_work(&self.settings, &self.system).map_err(Error::unsynced)?;
-            match work.sync() {
-                Ok(()) => {
-                    self.writer()?.synced(&work);
+            let mut writer = self.writer.take(TURN_PATIENCE).map_err(Error::unsynced)?;
+            if self.unpoisoned.swap(false, Ordering::Relaxed) {
+                writer.poison(&self.system);
+            }
+            let work = writer.sync_work(&self.settings, &self.system).map_err(Error::unsynced)?;
+            drop(writer);
+            let synced = work.sync();
+            let writer = self.writer.take(TURN_PATIENCE).map_err(Error::unsynced);
+            match (synced, writer) {
+                (Ok(()), writer) => {
+                    writer?.synced(&work);
                     return Ok(work.sequence);
                 }
-                Err(error) => {
-                    self.writer()?.poison(&self.system);
+                (Err(error), Ok(mut writer)) => {
+                    writer.poison(&self.system);
                     failure = Some(error);
+                }
+                (Err(error), Err(_)) => {
+                    self.unpoisoned.store(true, Ordering::Relaxed);
+                    return Err(Error::Sync(error));
                 }
             }
         }
@@ -274,9 +369,7 @@ impl Journal {
     /// Counts events that were given up, here or before they came here. Nothing is written: the next frame that can be is preceded by a
     /// LOSS frame with the sum.
     pub(crate) fn count_losses(&self, count: u64) {
-        if let Ok(mut writer) = self.writer.lock() {
-            writer.count_losses(count, self.system.clock.now());
-        }
+        self.waiting.count_losses(count, self.system.clock.now());
         if let Ok(mut failures) = self.failures.lock() {
             failures.lost += count;
         }
@@ -309,15 +402,21 @@ impl Journal {
 
     pub(crate) fn health(&self) -> JournalHealth {
         let mut health = JournalHealth::default();
-        if let Ok(writer) = self.writer.lock() {
-            health.stream = writer.stream();
-            health.sequence = writer.last_sequence();
-            health.bytes = writer.bytes();
-        }
         if let Ok(failures) = self.failures.lock() {
             health.lost = failures.lost;
             health.degraded = failures.degraded_until.is_some();
             health.last_error.clone_from(&failures.last_error);
+        }
+        match self.writer.take(TURN_PATIENCE_SHORT) {
+            Ok(writer) => {
+                health.stream = writer.stream();
+                health.sequence = writer.last_sequence();
+                health.bytes = writer.bytes();
+            }
+            Err(error) => {
+                health.degraded = true;
+                health.last_error = Some(error.to_string());
+            }
         }
         health
     }
@@ -341,18 +440,19 @@ impl Journal {
         }
     }
 
-    /// Writes CLOSE and gives the lock back. Later frames go to a new stream. Where nothing was appended and something was lost, a stream
-    /// is opened to say so.
+    /// Writes what waits and CLOSE, into the reserve where the disk is full, and gives the lock back. Later frames go to a new stream. Where
+    /// nothing was appended and something was lost, a stream is opened to say so.
     pub(crate) fn close(&self) -> Result<(), Error> {
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.take(TURN_PATIENCE)?;
         if writer.stream().is_none() {
-            if !writer.has_losses() || self.is_nowhere() {
+            if !self.waiting.is_any() || self.is_nowhere() {
                 return Ok(());
             }
             self.ensure_stream(&mut writer)?;
         }
         failpoint!("close.before");
-        let closed = writer.append(&Frame::Close, &self.settings, &self.system);
+        let closed = self.catch_up(&mut writer, true);
+        let closed = closed.and_then(|()| writer.append(&Frame::Close, Room::Reserve, &self.settings, &self.system));
         failpoint!("close.after");
         *writer = Writer::new();
         let section = self.forks.enter();

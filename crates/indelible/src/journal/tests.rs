@@ -1,14 +1,16 @@
 //! Faults that no disk produces on demand: short writes, failed writes, failed syncs.
 
+mod reserve;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use indelible_core::{EventId, Frame, Item, SEGMENT_HEADER_BYTES, SegmentHeader, Timestamp, read_frame};
+use indelible_core::{EventId, Frame, Item, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, Timestamp, read_frame};
 
 use super::files::{Files, OpenFile, SystemFiles};
 use super::{Journal, Settings, System};
@@ -29,7 +31,12 @@ enum Fault {
 #[derive(Default)]
 struct Faults {
     write: Mutex<Option<Fault>>,
+    /// Only what was set aside can be written.
     disk_full: AtomicBool,
+    /// The file system sets nothing aside.
+    no_reserve: AtomicBool,
+    /// The next write waits until it is let go.
+    hangs: AtomicBool,
     failing_syncs: AtomicUsize,
     syncs: AtomicUsize,
     failing_folder_syncs: AtomicUsize,
@@ -51,6 +58,7 @@ struct FaultySegment {
     file: Arc<dyn OpenFile>,
     faults: Arc<Faults>,
     sync_failed: AtomicBool,
+    reserved: AtomicU64,
 }
 
 impl Files for FaultyFiles {
@@ -59,7 +67,7 @@ impl Files for FaultyFiles {
         if path.extension().is_some_and(|extension| extension == "journal") && takes_one(&self.0.half_created) {
             return Err(io::Error::from_raw_os_error(5));
         }
-        Ok(Arc::new(FaultySegment { file, faults: Arc::clone(&self.0), sync_failed: AtomicBool::new(false) }))
+        Ok(Arc::new(FaultySegment { file, faults: Arc::clone(&self.0), sync_failed: AtomicBool::new(false), reserved: AtomicU64::new(0) }))
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -104,7 +112,11 @@ impl Files for FaultyFiles {
 
 impl OpenFile for FaultySegment {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.faults.disk_full.load(SeqCst) {
+        while self.faults.hangs.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let fits = || self.file.len().is_ok_and(|length| length + bytes.len() as u64 <= self.reserved.load(SeqCst));
+        if self.faults.disk_full.load(SeqCst) && !fits() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let is_header = bytes.len() == SEGMENT_HEADER_BYTES;
@@ -116,6 +128,17 @@ impl OpenFile for FaultySegment {
                 Err(io::Error::from_raw_os_error(5))
             }
         }
+    }
+
+    fn reserve(&self, _from: u64, to: u64) -> io::Result<bool> {
+        if self.faults.no_reserve.load(SeqCst) {
+            return Ok(false);
+        }
+        if self.faults.disk_full.load(SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.reserved.store(to, SeqCst);
+        Ok(true)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -146,9 +169,13 @@ struct Setup {
 }
 
 fn setup(durability: Durability) -> Setup {
+    setup_with(durability, Limits::default())
+}
+
+fn setup_with(durability: Durability, limits: Limits) -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
-    let settings = Settings { data_dir: folder.path().to_owned(), service: "clinic".to_owned(), durability, limits: Limits::default() };
+    let settings = Settings { data_dir: folder.path().to_owned(), service: "clinic".to_owned(), durability, limits };
     let journal =
         Journal::open_with(settings, System { files: Arc::new(FaultyFiles(Arc::clone(&faults))), clock: Arc::new(SystemClock) }).unwrap();
     Setup { folder, faults, journal }
@@ -168,7 +195,11 @@ impl Setup {
 
     /// Sequences and bodies, segment by segment; LOSS frames are told by their count.
     fn segments(&self) -> Vec<Vec<(u64, String)>> {
-        let stream = self.journal.health().stream.unwrap();
+        self.of(self.journal.health().stream.unwrap())
+    }
+
+    /// The same of a stream that may have ended.
+    fn of(&self, stream: StreamId) -> Vec<Vec<(u64, String)>> {
         let stream_folder = self.folder.path().join("journal/clinic").join(stream.to_string());
         let mut paths: Vec<_> = fs::read_dir(stream_folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.retain(|path| path.extension().is_some());
@@ -183,7 +214,9 @@ impl Setup {
                 let text = match raw.parse().unwrap() {
                     Frame::Event(item) => String::from_utf8_lossy(item.body).into_owned(),
                     Frame::Loss { count, .. } => format!("lost {count}"),
-                    other => panic!("{other:?}"),
+                    Frame::Intent { .. } => "intent".to_owned(),
+                    Frame::Outcome { intent, .. } => format!("outcome {}", intent.as_bytes()[0]),
+                    Frame::Close => "close".to_owned(),
                 };
                 frames.push((raw.sequence, text));
             }
@@ -217,6 +250,7 @@ fn a_torn_write_ends_its_segment_and_the_frame_is_whole_in_the_next_one_under_th
 #[test]
 fn a_full_disk_breeds_no_segments_and_its_losses_are_told_when_it_is_over() {
     let setup = setup(Durability::Buffered);
+    setup.faults.no_reserve.store(true, SeqCst);
     setup.append(b"one").unwrap();
     setup.faults.disk_full.store(true, SeqCst);
     assert!(matches!(setup.append(b"lost"), Err(Error::Write(_))));

@@ -3,35 +3,69 @@
 use std::io;
 use std::sync::Arc;
 
-use indelible_core::{Frame, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, Timestamp, encode_frame};
+use indelible_core::{Frame, SEGMENT_HEADER_BYTES, SegmentHeader, StreamId, encode_frame};
 
 use super::files::OpenFile;
 use super::stream::{Stream, undo_file};
+use super::waiting::Loss;
 use super::{Position, Settings, System};
 use crate::config::Durability;
 use crate::error::Error;
 
 /// Frames that wait for a sync are forced out when they reach this many bytes.
 const UNSYNCED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What is set aside behind the last frame, for what is still to be said when the disk is full.
+const RESERVE_BYTES: u64 = 64 * 1024;
+/// Room is set aside by so much at once, or by an eighth of what the segment holds, up to a bound, so that few frames pay for it.
+const RESERVE_STEP_MIN: u64 = 16 * 1024;
+const RESERVE_STEP_MAX: u64 = 1024 * 1024;
 
 /// The segment that frames are appended to.
 struct OpenSegment {
     file: Arc<dyn OpenFile>,
     bytes: u64,
+    /// Up to where room is set aside; everywhere, where the file system cannot do that.
+    reserved: u64,
+}
+
+impl OpenSegment {
+    /// Whether the frame fits in and leaves the reserve whole.
+    fn has_room(&self, frame_bytes: u64) -> bool {
+        self.bytes.saturating_add(frame_bytes).saturating_add(RESERVE_BYTES) <= self.reserved
+    }
+
+    /// Sets room aside for a frame and the reserve behind it.
+    ///
+    /// # Errors
+    /// The disk is full. Any other fault is none of the reserve's: writing will meet it, or not.
+    fn make_room(&mut self, frame_bytes: u64) -> io::Result<()> {
+        let step = (self.bytes / 8).clamp(RESERVE_STEP_MIN, RESERVE_STEP_MAX);
+        let to = self.bytes.saturating_add(frame_bytes).saturating_add(RESERVE_BYTES + step);
+        failpoint!("reserve.before");
+        let reserved = self.file.reserve(self.reserved, to);
+        failpoint!("reserve.after");
+        match reserved {
+            Ok(true) => self.reserved = to,
+            Err(error) if is_full(&error) => return Err(error),
+            Ok(false) | Err(_) => self.reserved = u64::MAX,
+        }
+        Ok(())
+    }
+}
+
+/// Which room a frame may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// What leaves the reserve whole.
+    Ordinary,
+    /// The reserve as well: the frame says what became of something that is in the journal, or of what is not.
+    Reserve,
 }
 
 /// A frame that was written and has not been synced: it is written again when the sync fails.
 struct Unsynced {
     sequence: u64,
     frame: Vec<u8>,
-}
-
-/// Events that could not be recorded since the last one that could.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Loss {
-    count: u64,
-    first_at: Timestamp,
-    last_at: Timestamp,
 }
 
 /// What a sync has to force to disk, and up to which sequence that goes.
@@ -67,7 +101,8 @@ pub(super) struct Writer {
     poisoned: bool,
     /// Closed segments with frames that have not been synced.
     dirty: Vec<Arc<dyn OpenFile>>,
-    loss: Option<Loss>,
+    /// Whether a LOSS frame was written since the last event: the next one takes nothing of the reserve before the end of the stream.
+    has_told_loss: bool,
 }
 
 impl Writer {
@@ -83,7 +118,7 @@ impl Writer {
             unsynced_bytes: 0,
             poisoned: false,
             dirty: Vec::new(),
-            loss: None,
+            has_told_loss: false,
         }
     }
 
@@ -103,51 +138,31 @@ impl Writer {
         self.closed_bytes + self.segment.as_ref().map_or(0, |segment| segment.bytes)
     }
 
-    /// Counts events that could not be recorded; they become a LOSS frame before the next one that can.
-    pub(super) fn count_losses(&mut self, count: u64, at: Timestamp) {
-        if count == 0 {
-            return;
-        }
-        let loss = self.loss.get_or_insert(Loss { count: 0, first_at: at, last_at: at });
-        loss.count = loss.count.saturating_add(count);
-        loss.last_at = at;
-    }
-
-    /// Appends one frame and returns its sequence. On an error nothing was appended and the sequence is used again.
-    pub(super) fn append(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
-        self.append_loss(settings, system)?;
-        self.append_frame(frame, settings, system)
-    }
-
-    /// Appends a LOSS frame where something was lost.
-    pub(super) fn append_loss(&mut self, settings: &Settings, system: &System) -> Result<(), Error> {
-        if let Some(loss) = self.loss {
-            let frame = Frame::Loss { count: loss.count, first_at: loss.first_at, last_at: loss.last_at };
-            self.append_frame(&frame, settings, system)?;
-            self.loss = None;
-        }
+    /// Appends a LOSS frame. When the disk is full the first one takes of the reserve, so that the trail tells of it even if this process is
+    /// killed; the others wait until there is room, or until the stream ends.
+    pub(super) fn append_loss(&mut self, loss: &Loss, at_end: bool, settings: &Settings, system: &System) -> Result<(), Error> {
+        let room = if at_end || !self.has_told_loss { Room::Reserve } else { Room::Ordinary };
+        self.append(&loss.frame(), room, settings, system)?;
+        self.has_told_loss = true;
         Ok(())
-    }
-
-    /// Whether something was lost that no LOSS frame tells of yet.
-    pub(super) fn has_losses(&self) -> bool {
-        self.loss.is_some()
     }
 
     /// Whether the next frame that is appended will be at this position.
     pub(super) fn is_next(&self, position: Position) -> bool {
-        self.stream() == Some(position.stream) && self.next_sequence == position.sequence && self.loss.is_none()
+        self.stream() == Some(position.stream) && self.next_sequence == position.sequence
     }
 
-    fn append_frame(&mut self, frame: &Frame<'_>, settings: &Settings, system: &System) -> Result<u64, Error> {
+    /// Appends one frame and returns its sequence. On an error nothing was appended and the sequence is used again.
+    pub(super) fn append(&mut self, frame: &Frame<'_>, room: Room, settings: &Settings, system: &System) -> Result<u64, Error> {
         let sequence = self.next_sequence;
         let stream = self.stream_id();
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         encode_frame(stream, sequence, frame, &mut bytes);
-        let result = self.refuse_when_unsynced(bytes.len()).and_then(|()| self.write(&bytes, settings, system));
+        let result = self.refuse_when_unsynced(bytes.len()).and_then(|()| self.write(&bytes, room, settings, system));
         if result.is_ok() {
             self.next_sequence += 1;
+            self.has_told_loss &= room == Room::Reserve;
             if settings.durability == Durability::Synced {
                 self.unsynced_bytes += bytes.len();
                 self.unsynced.push(Unsynced { sequence, frame: bytes.clone() });
@@ -170,14 +185,19 @@ impl Writer {
     }
 
     /// Writes one frame by one `write(2)`, in a new segment when the open one is full or did not take it whole.
-    fn write(&mut self, frame: &[u8], settings: &Settings, system: &System) -> Result<(), Error> {
+    fn write(&mut self, frame: &[u8], room: Room, settings: &Settings, system: &System) -> Result<(), Error> {
+        self.refuse_when_full(frame.len(), room, settings, system)?;
         if self.segment.as_ref().is_some_and(|segment| segment.bytes >= settings.limits.segment_bytes) {
-            self.close_segment(settings);
+            match self.follow_segment(settings, system) {
+                Err(error) if room == Room::Ordinary => return Err(error),
+                // What may use the reserve goes where it is.
+                _ => {}
+            }
         }
-        self.refuse_when_full(frame.len(), settings, system)?;
         let mut last_error = None;
         for _ in 0..2 {
             let segment = self.open_segment(settings, system)?;
+            make_room(segment, frame.len() as u64, room)?;
             failpoint!("frame.before_write");
             let written = segment.file.write(frame);
             failpoint!("frame.after_write");
@@ -200,8 +220,9 @@ impl Writer {
         Err(Error::Write(last_error.unwrap_or_else(|| io::ErrorKind::Other.into())))
     }
 
-    fn refuse_when_full(&mut self, frame_bytes: usize, settings: &Settings, system: &System) -> Result<(), Error> {
-        let limit = settings.limits.journal_bytes;
+    fn refuse_when_full(&mut self, frame_bytes: usize, room: Room, settings: &Settings, system: &System) -> Result<(), Error> {
+        let more = if room == Room::Reserve { RESERVE_BYTES } else { 0 };
+        let limit = settings.limits.journal_bytes.saturating_add(more);
         if self.bytes() + frame_bytes as u64 <= limit {
             return Ok(());
         }
@@ -209,7 +230,15 @@ impl Writer {
         let on_disk = self.stream.as_ref().map_or(0, |stream| stream.bytes(&*system.files));
         self.closed_bytes = on_disk.saturating_sub(self.segment.as_ref().map_or(0, |segment| segment.bytes));
         let bytes = self.bytes();
-        if bytes + frame_bytes as u64 > limit { Err(Error::Full { bytes, limit }) } else { Ok(()) }
+        if bytes + frame_bytes as u64 > limit { Err(Error::Full { bytes, limit: settings.limits.journal_bytes }) } else { Ok(()) }
+    }
+
+    /// Begins the next segment, and only then closes this one: as long as there is no next one, its reserve is needed.
+    fn follow_segment(&mut self, settings: &Settings, system: &System) -> Result<(), Error> {
+        let next = self.create_segment(self.next_sequence, settings, system)?;
+        self.close_segment(settings);
+        self.segment = Some(next);
+        Ok(())
     }
 
     fn close_segment(&mut self, settings: &Settings) {
@@ -259,10 +288,14 @@ impl Writer {
             created = stream.create_segment(&path, files);
         }
         let file = created.map_err(Error::path(&path))?;
+        let mut segment = OpenSegment { file, bytes: SEGMENT_HEADER_BYTES as u64, reserved: 0 };
         let header = SegmentHeader { stream: stream.id, number, first_sequence, created_at: system.clock.now() }.encode();
-        failpoint!("segment.before_header");
-        let mut begun = write_whole(&*file, &header).map_err(Error::Write);
-        failpoint!("segment.after_header");
+        let mut begun = segment.make_room(0).map_err(Error::Write);
+        if begun.is_ok() {
+            failpoint!("segment.before_header");
+            begun = write_whole(&*segment.file, &header).map_err(Error::Write);
+            failpoint!("segment.after_header");
+        }
         if begun.is_ok() && settings.durability == Durability::Synced {
             failpoint!("segment.before_sync");
             begun = files.sync_folder(&stream.folder).map_err(Error::path(&stream.folder));
@@ -272,7 +305,7 @@ impl Writer {
         // segment without frames.
         let removed = begun.is_err() && undo_file(files, &path).is_ok();
         self.number = if removed { self.number } else { number };
-        begun.map(|()| OpenSegment { file, bytes: SEGMENT_HEADER_BYTES as u64 })
+        begun.map(|()| segment)
     }
 
     /// What has to be forced to disk so that every frame written until now is safe. After a failed sync that begins with repeating
@@ -306,6 +339,24 @@ impl Writer {
         self.closed_bytes = self.stream.as_ref().map_or(0, |stream| stream.bytes(&*system.files));
         self.poisoned = !self.unsynced.is_empty();
     }
+}
+
+/// Sets room aside for a frame, where there is not enough.
+///
+/// # Errors
+/// [`Error::Write`]: the disk is full and the frame may not use the reserve, or is larger.
+fn make_room(segment: &mut OpenSegment, frame_bytes: u64, room: Room) -> Result<(), Error> {
+    if segment.has_room(frame_bytes) {
+        return Ok(());
+    }
+    match segment.make_room(frame_bytes) {
+        Err(_) if room == Room::Reserve && segment.bytes + frame_bytes <= segment.reserved => Ok(()),
+        result => result.map_err(Error::Write),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn write_whole(file: &dyn OpenFile, bytes: &[u8]) -> io::Result<()> {

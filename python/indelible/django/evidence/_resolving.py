@@ -2,7 +2,8 @@
 
 It starts with the first recorded event, or after a fork with the first marker, and ends with the process, which never waits for it.
 
-A process whose COMMIT got no answer lives, so nobody else may ask about it. It asks itself: its own COMMIT is over.
+A process whose COMMIT got no answer lives, so nobody else may ask about it. It asks itself: its own COMMIT is over. Where it got one that
+could not be journaled, the journal keeps it, and here it is tried again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 import threading
 import uuid
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from indelible import _runtime
+from indelible._errors import IndelibleError
 from indelible.django import _evidence, conf
 from indelible.django.evidence import _journals
 from indelible.django.evidence._answers import Unresolved
@@ -72,13 +75,20 @@ def _resolve(folder: Path) -> None:
         try:
             recorder = _runtime.recorder()
             if recorder is not None:
-                resolver.resolve_own(_owed, recorder)
+                _answer_own(resolver, recorder)
                 if lock.hold():
                     resolver.round(recorder)
         except Exception as error:
             _note(error)
     lock.release()
     _started_in = None
+
+
+def _answer_own(resolver: Resolver, recorder: _native.Recorder) -> None:
+    # This process may record nothing more; what cannot be written now is kept for the next round.
+    with suppress(IndelibleError):
+        recorder.write_waiting()
+    resolver.resolve_own(_owed, recorder)
 
 
 def _runs_here(folder: Path) -> bool:
