@@ -80,9 +80,9 @@ def answer(
     _put(folder / "answers.json", document)
 
 
-def committed(folder: Path, intents: Iterable[Mapping[str, Any]], since: str = "2020-01-01T00:00:00Z") -> None:
+def committed(folder: Path, intents: Iterable[Mapping[str, Any]]) -> None:
     """Writes ``committed.json`` as the agent does."""
-    _put(folder / "committed.json", {"v": 1, "since": since, "intents": list(intents)})
+    _put(folder / "committed.json", {"v": 1, "intents": list(intents)})
 
 
 def unresolved(intent: str, position: tuple[str, int], alias: str = "default", evidence: str = "marker") -> dict[str, Any]:

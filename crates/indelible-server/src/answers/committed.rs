@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use indelible_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Decision;
@@ -30,29 +29,27 @@ struct Entry {
 #[derive(Serialize, Deserialize)]
 struct Document {
     v: u64,
-    since: String,
     intents: VecDeque<Entry>,
 }
 
 /// Committed intents of one service, the oldest first.
 #[derive(Debug)]
 pub(super) struct Committed {
-    since: String,
     intents: VecDeque<Entry>,
     /// Counts what was added.
     version: u64,
 }
 
 impl Committed {
-    /// Begins with what the agent wrote before it was started the last time. From `since` on nothing is left out. A file that is not the
-    /// agent's own, or that cannot be read, says nothing.
-    pub(super) fn load(path: &Path, since: Timestamp) -> Self {
+    /// Begins with what the agent wrote before it was started the last time. A file that is not the agent's own, or that cannot be read,
+    /// says nothing.
+    pub(super) fn load(path: &Path) -> Self {
         let own = |metadata: &std::fs::Metadata| metadata.uid() == rustix::process::geteuid().as_raw();
         let text = read_unlinked(path, BYTES_MAX, own).unwrap_or_default();
         let document = serde_json::from_slice::<Document>(&text).ok().filter(|document| document.v == 1);
         let mut intents = document.map(|document| document.intents).unwrap_or_default();
         intents.drain(..intents.len().saturating_sub(COMMITTED_MAX));
-        Self { since: since.to_string(), intents, version: 0 }
+        Self { intents, version: 0 }
     }
 
     pub(super) fn push(&mut self, decision: &Decision) {
@@ -64,11 +61,8 @@ impl Committed {
             sequence: marked.sequence,
             at: decision.at.to_string(),
         });
-        if self.intents.len() > COMMITTED_MAX
-            && let Some(cut) = self.intents.pop_front()
-        {
-            // The file is complete only after what it has let go of.
-            self.since = self.since.clone().max(cut.at);
+        if self.intents.len() > COMMITTED_MAX {
+            self.intents.pop_front();
         }
         self.version += 1;
     }
@@ -78,7 +72,7 @@ impl Committed {
     }
 
     pub(super) fn render(&self) -> String {
-        let document = Document { v: 1, since: self.since.clone(), intents: self.intents.clone() };
+        let document = Document { v: 1, intents: self.intents.clone() };
         let mut text = serde_json::to_string(&document).expect("texts and numbers are JSON");
         text.push('\n');
         text

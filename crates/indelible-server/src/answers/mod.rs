@@ -23,6 +23,8 @@ pub(crate) use self::changes::{Change, Decision, Marked};
 use self::committed::Committed;
 pub(crate) use self::decided::Decided;
 use self::streams::Streams;
+#[cfg(test)]
+pub(crate) use self::streams::recalled_gaps;
 use crate::data_dir::{DataDir, write_for_others};
 use crate::journal::Watch;
 use crate::trail::{StreamRow, TrailError, Waiting};
@@ -32,7 +34,7 @@ pub(crate) const ANSWERS: &str = "answers.json";
 /// Name of the file with the newest committed intents that have markers.
 pub(crate) const COMMITTED: &str = "committed.json";
 /// What a resolver or a drainer leaves in the folder of its service: who made one wants answers.
-const WANTED_BY: [&str; 3] = ["resolver.lock", "outbox.lock", "id"];
+pub(crate) const WANTED_BY: [&str; 3] = ["resolver.lock", "outbox.lock", "id"];
 /// How often answers are written at most, in microseconds.
 const INTERVAL: i64 = 1_000_000;
 /// How often committed intents are written at most, in microseconds.
@@ -76,7 +78,6 @@ struct Shown {
 pub(crate) struct Answers {
     dir: DataDir,
     origin: Origin,
-    since: Timestamp,
     /// Intents with markers whose OUTCOME has not come.
     waiting: BTreeMap<IntentId, Marked>,
     decided: Decided,
@@ -90,19 +91,12 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Begins with the intents that wait.
-    pub(crate) fn new(
-        dir: &DataDir,
-        origin: Origin,
-        waiting: &[Waiting],
-        service: impl Fn(StreamId) -> Option<String>,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(dir: &DataDir, origin: Origin, waiting: &[Waiting], service: impl Fn(StreamId) -> Option<String>) -> Self {
         let marked: Vec<Marked> = waiting.iter().filter_map(Marked::of).filter(|marked| marked.evidence == Evidence::Marker).collect();
         let proving = marked.iter().filter_map(|marked| service(marked.stream)).collect();
         Self {
             dir: dir.clone(),
             origin,
-            since: now,
             waiting: marked.into_iter().map(|marked| (marked.intent, marked)).collect(),
             decided: Decided::default(),
             committed: HashMap::new(),
@@ -144,8 +138,7 @@ impl Answers {
         if decision.resolution == Resolution::Committed {
             let service = &decision.service;
             let file = self.folder(service).join(COMMITTED);
-            let since = self.since;
-            self.committed.entry(service.clone()).or_insert_with(|| Committed::load(&file, since)).push(&decision);
+            self.committed.entry(service.clone()).or_insert_with(|| Committed::load(&file)).push(&decision);
         }
     }
 
@@ -185,7 +178,7 @@ impl Answers {
         if wanting.is_empty() {
             return;
         }
-        if let Err(error) = self.streams.recall(&self.dir, now) {
+        if let Err(error) = self.streams.recall(&self.dir, view, now) {
             // Without what older files know, a stream that has ended would look like one that never was.
             return self.warn_all(&wanting, &error);
         }

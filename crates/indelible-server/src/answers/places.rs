@@ -25,6 +25,11 @@ impl Gaps {
         }
     }
 
+    /// Says that there may be more than are known.
+    pub(super) fn cut(&mut self) {
+        self.cut = true;
+    }
+
     /// Whether all ranges are there.
     pub(super) fn is_complete(&self) -> bool {
         !self.cut

@@ -1,6 +1,7 @@
 //! How far each stream of a service is in the trail, and whether more can come of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
 use indelible_core::{StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::View;
 use super::places::Gaps;
 use crate::data_dir::DataDir;
-use crate::search::own_records;
-use crate::trail::{Reader, StreamRow, TrailError, forgotten};
+use crate::search::newest_own_records;
+use crate::trail::{Reader, StoredLeaf, StreamRow, TrailError, forgotten};
 
 /// The most streams in a file.
 pub(crate) const STREAMS_MAX: usize = 10_000;
 /// How long a stream is named after the open file has left it behind: twice as long as a marker must stay. Microseconds.
 const KEPT_FOR: i64 = 48 * 3_600_000_000;
+
+/// The most gaps of earlier times that are read. Of streams older than the last of them nothing is said until they are forgotten.
+const GAPS_MAX: usize = 100_000;
 
 /// What a file says of one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,7 +89,7 @@ impl Streams {
     ///
     /// # Errors
     /// - [`TrailError`]: the trail cannot be read.
-    pub(super) fn recall(&mut self, dir: &DataDir, now: Timestamp) -> Result<(), TrailError> {
+    pub(super) fn recall(&mut self, dir: &DataDir, view: &View<'_>, now: Timestamp) -> Result<(), TrailError> {
         if self.recalled {
             return Ok(());
         }
@@ -93,18 +97,44 @@ impl Streams {
         for (stream, row, at) in forgotten::left_since(dir, since, STREAMS_MAX)? {
             self.left.entry(stream).or_insert((row, at));
         }
+        self.recall_gaps(dir, view, GAPS_MAX)?;
+        self.recalled = true;
+        Ok(())
+    }
+
+    /// Reads the gaps of streams that are named, from the newest back to when the oldest of them began.
+    fn recall_gaps(&mut self, dir: &DataDir, view: &View<'_>, most: usize) -> Result<(), TrailError> {
+        let named = view.streams.keys().chain(self.left.keys()).copied().filter(|stream| *stream != StreamId::AGENT);
+        let named: HashMap<StreamId, i64> = named.map(|stream| (stream, noticed_after(stream))).collect();
+        let Some(&oldest) = named.values().min() else { return Ok(()) };
         let reader = Reader::open(dir)?;
-        let found = own_records(&reader, &["audit.gap"], |leaf| {
-            if let Ok(GapBody { resource, meta }) = serde_json::from_slice(&leaf.body) {
-                self.note_gap(resource.id.0, meta.first_sequence, meta.last_sequence);
+        let (mut read, mut reached) = (0, None);
+        let found = newest_own_records(&reader, &["audit.gap"], Timestamp::from_micros(oldest), |leaf| {
+            read += 1;
+            if read > most {
+                reached = Some(leaf.entry.received_at.micros());
+                return ControlFlow::Break(());
             }
+            self.note_gap_of(&leaf, &named);
+            ControlFlow::Continue(())
         });
         if let Err(error) = found {
             tracing::error!(%error, "gaps of earlier times cannot be read: run `indelible verify`");
             return Err(TrailError::Damaged { place: "audit.gap" });
         }
-        self.recalled = true;
+        if let Some(reached) = reached {
+            let cut = named.into_iter().filter(|(_, after)| *after <= reached);
+            cut.for_each(|(stream, _)| self.gaps.entry(stream).or_default().cut());
+        }
         Ok(())
+    }
+
+    fn note_gap_of(&mut self, leaf: &StoredLeaf, named: &HashMap<StreamId, i64>) {
+        if let Ok(GapBody { resource, meta }) = serde_json::from_slice(&leaf.body)
+            && named.contains_key(&resource.id.0)
+        {
+            self.note_gap(resource.id.0, meta.first_sequence, meta.last_sequence);
+        }
     }
 
     /// What to say of the streams of a service, and whether some are left out.
@@ -132,8 +162,22 @@ impl Streams {
     }
 }
 
+/// Before this moment nobody can have noticed a gap in a stream, in microseconds: it began later, by any clock.
+fn noticed_after(stream: StreamId) -> i64 {
+    forgotten::born_ms(stream).saturating_sub(forgotten::CLOCK_SKEW_MS).saturating_mul(1000)
+}
+
 fn is_recent(left_at: Timestamp, now: Timestamp) -> bool {
     now.micros().saturating_sub(left_at.micros()) <= KEPT_FOR
+}
+
+/// For tests: the ranges that are recalled of each stream, `None` where there may be more.
+#[cfg(test)]
+pub(crate) fn recalled_gaps(dir: &DataDir, view: &View<'_>, most: usize) -> HashMap<StreamId, Option<Vec<(u64, u64)>>> {
+    let mut streams = Streams::default();
+    streams.recall_gaps(dir, view, most).expect("the trail can be read");
+    let ranges = |gaps: Gaps| gaps.is_complete().then(|| gaps.below(u64::MAX).1);
+    streams.gaps.into_iter().map(|(stream, gaps)| (stream, ranges(gaps))).collect()
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl Ingester {
         let signer = Signer::open(dir, &newest, Arc::clone(&key))?;
         let source = own::agent_source();
         let service = |stream| file.service(stream).map(str::to_owned);
-        let answers = Answers::new(dir, signer.origin().clone(), &file.proving()?, service, now());
+        let answers = Answers::new(dir, signer.origin().clone(), &file.proving()?, service);
         let mut ingester = Self {
             dir: dir.clone(),
             file,

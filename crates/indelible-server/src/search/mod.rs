@@ -39,7 +39,7 @@ pub(crate) use figures::{CountedDocument, HistogramDocument, TopDocument};
 pub use histogram::{BARS_MAX, Bar, Histogram, histogram};
 pub(crate) use json::{Document, Line, Page};
 pub(crate) use lookup::{StoredRecord, Wanted, find};
-pub(crate) use own::own_records;
+pub(crate) use own::{newest_own_records, own_records};
 pub use page::Cursor;
 pub(crate) use sweep::{Judge, Selector, sweep};
 pub use top::{TOP_MAX, Top, top};

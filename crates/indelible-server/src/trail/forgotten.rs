@@ -12,7 +12,7 @@ use super::{FileState, TrailError, rows};
 use crate::data_dir::DataDir;
 
 /// How far the clock that named a stream may have been ahead of the agent's.
-const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
+pub(crate) const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
 
 /// Looks streams up that the open file does not know, newest file first. What is not in the answer was never ingested.
 ///
@@ -61,7 +61,7 @@ fn look_up(file: &TrailFile, wanted: &mut HashSet<StreamId>, found: &mut HashMap
 }
 
 /// When the process that made this id thought it was, in milliseconds (RFC 9562 §5.7).
-fn born_ms(stream: StreamId) -> i64 {
+pub(crate) fn born_ms(stream: StreamId) -> i64 {
     stream.as_bytes()[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte))
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn left_since(dir: &DataDir, since: Timestamp, most: usize) -> Result
 }
 
 /// When the last record of a file was taken in.
-fn last_received_at(file: &TrailFile) -> Result<Timestamp, TrailError> {
+pub(crate) fn last_received_at(file: &TrailFile) -> Result<Timestamp, TrailError> {
     let last = file.range().end.checked_sub(1).map(|last| file.record(last)).transpose()?.flatten();
     Ok(last.map_or(Timestamp::from_micros(i64::MAX), |leaf| leaf.entry.received_at))
 }

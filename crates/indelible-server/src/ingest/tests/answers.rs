@@ -1,15 +1,17 @@
 //! What applications may know: `answers.json` and `committed.json`, and what comes of the OUTCOMEs that they send.
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::Duration;
 
 use indelible_core::IntentId;
 
 use super::*;
-use crate::answers::{ANSWERS, COMMITTED as COMMITTED_FILE, UNRESOLVED_MAX};
+use crate::answers::{ANSWERS, COMMITTED as COMMITTED_FILE, UNRESOLVED_MAX, View, recalled_gaps};
 use crate::doctor::{Questions, Verdict as Finding, examine};
 use crate::journal::testing::SERVICE;
 use crate::search::{Clock, SearchRequest, search};
+use crate::trail::StreamRow;
 
 const SECOND_MS: i64 = 1_000;
 
@@ -131,6 +133,8 @@ fn a_link_in_the_place_of_a_file_is_replaced_and_not_followed() {
 #[test]
 fn a_torn_tail_does_not_count_as_ingested_and_neither_does_a_gap_also_after_a_restart() {
     let mut site = Site::new();
+    // After its name says that it was born.
+    site.now_ms = 1_110_000_000_000;
     let mut stream = site.stream(1);
     stream.intent_with(1, Evidence::Marker, &[1]);
     stream.skip(2);
@@ -376,4 +380,32 @@ fn what_could_not_be_written_is_tried_again() {
     site.wait(10 * SECOND_MS);
     site.step();
     assert_eq!(read(&site, COMMITTED_FILE)["intents"][0]["intent"], intent_id(1));
+}
+
+/// Every gap that was ever told was read at each start. These streams were born in 2004 and 2039, as their names say.
+#[test]
+fn gaps_are_recalled_back_to_the_birth_of_the_oldest_stream_that_is_named_and_no_more_than_so_many() {
+    let mut site = Site::with_files_of(3);
+    let (mut old, mut young) = (site.stream(1), site.stream(2));
+    for (stream, year_ms) in [(&mut old, 1_110_000_000_000), (&mut young, 2_210_000_000_000)] {
+        site.now_ms = year_ms;
+        stream.event(1);
+        stream.skip(2);
+        stream.event(2);
+        site.step();
+        for number in 10..16 {
+            stream.event(number);
+            site.step();
+        }
+    }
+    let row = || StreamRow { service: SERVICE.to_owned(), next_sequence: 9, next_stream_index: 0 };
+    let rows: HashMap<_, _> = [old.stream, young.stream].map(|stream| (stream, row())).into();
+    let both = View { streams: &rows, unfinished: HashSet::new(), unlisted: &[] };
+    let known = vec![(2, 3)];
+    let of = |view: &View<'_>, most, stream: &TestStream| recalled_gaps(&site.dir, view, most).remove(&stream.stream);
+    assert_eq!([of(&both, 2, &old), of(&both, 2, &young)], [Some(Some(known.clone())), Some(Some(known.clone()))]);
+    assert_eq!([of(&both, 1, &old), of(&both, 1, &young)], [Some(None), Some(Some(known.clone()))], "of the old one nothing is said");
+    let rows = HashMap::from([(young.stream, row())]);
+    let view = View { streams: &rows, unfinished: HashSet::new(), unlisted: &[] };
+    assert_eq!([of(&view, 1, &old), of(&view, 1, &young)], [None, Some(Some(known))], "the gap of 2005 was not looked for");
 }
