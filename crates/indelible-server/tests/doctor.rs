@@ -232,6 +232,12 @@ const FAULTS: &[Fault] = &[
         (0..40).for_each(|_| stream.rotate());
         Box::new(stream)
     }),
+    fault("the application cannot read what the agent answers", "journal.answers", |seed| {
+        write(&asking(seed).join("answers.json"), r#"{"v":1}"#);
+        mode(&asking(seed).join("answers.json"), 0o200)
+    }),
+    fault("what the agent answers is cut off", "journal.answers", |seed| write(&asking(seed).join("answers.json"), r#"{"v":1,"str"#)),
+    fault("the agent cannot write into the folder of a service", "journal.answers", |seed| mode(&asking(seed), 0o500)),
     fault("a segment was deleted before it was taken in", "record.missing", |seed| {
         let mut stream = RawStream::new(seed, 9);
         stream.event(now());
@@ -414,6 +420,15 @@ fn exit_codes_tell_failures_from_warnings() {
     assert_eq!([code(&["doctor"]), code(&["doctor", "--strict"])], [Some(0), Some(7)]);
     fs::remove_file(seed.dir().verifier()).unwrap();
     assert_eq!([code(&["doctor"]), code(&["doctor", "--strict"])], [Some(1), Some(1)]);
+}
+
+/// The folder of a service that has a resolver.
+fn asking(seed: &Seed) -> PathBuf {
+    let folder = seed.dir().journal().join("clinic");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("resolver.lock"), "").unwrap();
+    mode(&folder, 0o700);
+    folder
 }
 
 fn nothing() -> Guard {

@@ -202,6 +202,42 @@ fn the_application_can_neither_read_the_trail_nor_stand_in_for_the_agent() {
     cannot("mv", &[&root.join("trail"), &root.join("trail2")]);
 }
 
+/// Runs a shell command as the application's user.
+fn as_application(script: &str, path: &Path) -> Output {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(path).uid(APPLICATION).gid(APPLICATION).current_dir("/").output().unwrap()
+}
+
+#[test]
+fn the_application_reads_what_the_agent_answers_and_cannot_write_it() {
+    let Some(host) = Host::new() else { return };
+    let folder = host.seed.dir().journal().join("clinic");
+    let answers = folder.join("answers.json");
+    assert!(as_application(": > \"$1\"", &folder.join("resolver.lock")).status.success());
+    host.record(false);
+    assert!(host.ingest().status.success());
+    let found = fs::metadata(&answers).unwrap();
+    assert_eq!((found.uid(), found.permissions().mode() & 0o7777), (AGENT, 0o644));
+    let read = as_application("cat \"$1\"", &answers);
+    assert!(read.status.success(), "{read:?}");
+    let said: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!((said["v"].as_u64(), said["streams"].as_object().unwrap().len()), (Some(1), 1), "{said}");
+    let refused = as_application("echo '{}' >> \"$1\"", &answers);
+    assert!(!refused.status.success() && fs::read(&answers).unwrap() == read.stdout, "{refused:?}");
+    assert!(!as_application("chmod 0666 \"$1\"", &answers).status.success());
+    assert_eq!(host.check("journal.answers"), "ok");
+    let theirs = as_application("rm \"$1\" && echo '{\"v\":1}' > \"$1\"", &answers);
+    assert!(theirs.status.success(), "the folder is its own: it may put another there, and fools nobody but itself: {theirs:?}");
+    assert_eq!(host.check("journal.answers"), "warn");
+    fs::remove_file(&answers).unwrap();
+    host.record(false);
+    assert!(host.ingest().status.success());
+    assert_eq!(fs::metadata(&answers).unwrap().uid(), AGENT);
+    set_mode(&answers, 0o600);
+    assert_eq!(host.check("journal.answers"), "warn", "its user reads it by the mode for others");
+}
+
 #[test]
 fn a_segment_that_the_application_deletes_shows_as_a_gap() {
     let Some(host) = Host::new() else { return };

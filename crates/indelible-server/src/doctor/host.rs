@@ -29,7 +29,8 @@ pub(super) fn is_host_mode(dir: &DataDir) -> bool {
     services(dir).iter().filter_map(|service| owner(service)).any(|application| application != agent)
 }
 
-fn services(dir: &DataDir) -> Vec<PathBuf> {
+/// Folders of services.
+pub(super) fn services(dir: &DataDir) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.journal()).into_iter().flatten().flatten();
     let is_service = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_hidden(&entry.path());
     entries.filter(is_service).map(|entry| entry.path()).collect()

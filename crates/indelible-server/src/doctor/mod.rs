@@ -5,6 +5,7 @@
 //! docs/operations.md lists the ids.
 
 mod agent;
+mod answers;
 mod clock;
 mod directory;
 mod host;
@@ -102,6 +103,7 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
     checks.extend(keys.checks(dir));
     checks.extend(trail.checks(&agent));
     checks.extend(journals.checks(&agent));
+    checks.extend(answers::checks(dir));
     checks.extend(records::checks(dir, trail.reader_mut()));
     checks.extend(clock::checks(trail.reader()));
     checks.extend(host::checks(dir));
@@ -112,9 +114,11 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
 
 /// Every id, in the order of the checks.
 pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
-    let groups =
-        [directory::IDS, agent::IDS, keys::IDS, trail::IDS, journals::IDS, records::IDS, clock::IDS, host::IDS, sinks::IDS, retention::IDS];
-    groups.into_iter().flatten().copied()
+    let journals = [journals::IDS, answers::IDS];
+    let before = [directory::IDS, agent::IDS, keys::IDS, trail::IDS];
+    let after = [records::IDS, clock::IDS, host::IDS, sinks::IDS, retention::IDS];
+    let groups = before.into_iter().chain(journals).chain(after);
+    groups.flatten().copied()
 }
 
 /// A path as a shell takes it.
