@@ -71,21 +71,22 @@ def test_a_database_that_does_not_say_costs_the_evidence_and_not_the_transaction
     assert (markers(), [record["verdict"] for record in tenant.records()]) == ({}, ["committed"])
 
 
-@pytest.mark.parametrize("block", [transaction.atomic, nullcontext])
+@pytest.mark.parametrize(("place", "block"), [("_ask", transaction.atomic), ("_ask", nullcontext), ("_execute", transaction.atomic)])
 def test_a_connection_that_breaks_off_while_the_table_is_looked_for_says_nothing_of_the_table(
-    trail: Trail, settings: Any, monkeypatch: pytest.MonkeyPatch, block: Callable[[], AbstractContextManager[Any]]
+    trail: Trail, settings: Any, monkeypatch: pytest.MonkeyPatch, place: str, block: Callable[[], AbstractContextManager[Any]]
 ) -> None:
     """A bouncer was killed in that moment: the fault was logged as one of ours, and for five seconds commits were known by ``ack`` only."""
     settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker", "ON_ERROR": "degrade"}
     _marks.forget_tables()
-    ask = _marks._ask
+    asked = getattr(_marks, place)
 
-    def break_off(broken: Any, *given: Any) -> Any:
-        monkeypatch.setattr(_marks, "_ask", ask)
-        end(broken.connection.info.backend_pid)
-        return ask(broken, *given)
+    def break_off(broken: Any, sql: str, *given: Any) -> Any:
+        if not sql.startswith("SAVEPOINT"):
+            monkeypatch.setattr(_marks, place, asked)
+            end(broken.connection.info.backend_pid)
+        return asked(broken, sql, *given)
 
-    monkeypatch.setattr(_marks, "_ask", break_off)
+    monkeypatch.setattr(_marks, place, break_off)
     with pytest.raises((OperationalError, InterfaceError)), block():
         Row.objects.create(number=1)
     connection.close()

@@ -157,14 +157,14 @@ def _find(connection: BaseDatabaseWrapper, table: str) -> bool | None:
         if in_transaction:
             _execute(connection, f"SAVEPOINT {_SAVEPOINT}")
         home = _ask(connection, _HOME_SQL, (table, table))
+        if in_transaction:
+            _execute(connection, f"RELEASE SAVEPOINT {_SAVEPOINT}")
     except DatabaseError:
         if connection.connection.closed:
             return None
         if in_transaction:
             _execute(connection, f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
         return False
-    if in_transaction:
-        _execute(connection, f"RELEASE SAVEPOINT {_SAVEPOINT}")
     if home is not None:
         homes[base_of(connection)] = home
     return home is not None
