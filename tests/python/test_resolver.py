@@ -89,8 +89,10 @@ class Site:
 
 
 @pytest.fixture
-def site(trail: Trail, settings: Any) -> Iterator[Site]:
+def site(trail: Trail, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "marker"}
+    # Other tests' commits without an answer are not asked about here.
+    monkeypatch.setattr(_resolving, "_owed", deque())
     yield Site(trail)
     # The resolver closes its connection, which the fixture of the database expects to be open.
     connection.ensure_connection()
@@ -244,7 +246,6 @@ def test_a_commit_of_a_living_process_that_nobody_answered_is_asked_about_by_its
         monkeypatch.setitem(tracker._django, "_commit", cut)
 
     before = tracker._django["_commit"]
-    monkeypatch.setattr(_resolving, "_owed", deque())
     with pytest.raises(OperationalError):
         write()
     monkeypatch.setitem(tracker._django, "_commit", before)
