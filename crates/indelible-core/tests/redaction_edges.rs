@@ -39,6 +39,19 @@ fn tokens_end_where_their_letters_do() {
 }
 
 #[test]
+fn numbers_that_no_double_holds_become_text() {
+    let long = "7".repeat(309);
+    json_becomes(&[
+        ("[4E1111111, 12]", r#"["4E1111111",12]"#),
+        (r#"{"n": -1.5e+309}"#, r#"{"n":"-1.5e+309"}"#),
+        (&long, &format!("\"{long}\"")),
+        // The largest and the smallest double, and what is taken for 0.
+        ("[1.7976931348623157e308, 5e-324, 1e-999]", "[1.7976931348623157e308,5e-324,1e-999]"),
+        (&long[1..], &long[1..]),
+    ]);
+}
+
+#[test]
 fn web_tokens_have_two_to_four_dots() {
     text_becomes(&[
         ("eyJhbGciOiJub25lIn0.a.b.c.d.then", "[masked].then"),

@@ -23,7 +23,7 @@ const TOO_DEEP_JSON: &str = "\"<too deep>\"";
 
 impl Redactor {
     /// Masks secrets in JSON text: the whole value of every sensitive name, whatever its type, and what the detectors find in
-    /// names, strings and numbers; strings that hold JSON are redacted as JSON.
+    /// names, strings and numbers; strings that hold JSON are redacted as JSON. A number that no double holds becomes a string.
     ///
     /// The answer is always one JSON value without white space. Duplicate names and all digits of numbers are kept. Input that is
     /// not JSON in UTF-8 becomes `{"type":"unparsed","text":…}`, redacted as text with a sharp eye on names. An answer longer than
@@ -441,6 +441,8 @@ impl<'r, 't, 'o> Pass<'r, 't, 'o> {
         if token.len() >= card::CARD_DIGITS_MIN && matches!(self.redactor.text(token), Cow::Owned(_)) {
             self.redacted = Redacted::Masked;
             self.replace(start, |out| out.push_str(MASK_JSON));
+        } else if is_beyond_doubles(token) {
+            self.replace(start, |out| push_string(out, token));
         }
         Ok(())
     }
@@ -570,6 +572,12 @@ fn is_number(token: &[u8]) -> bool {
         [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => matches!(digits(exponent), ([_, ..], [])),
         _ => false,
     }
+}
+
+/// Whether no double holds the number (RFC 8259 §6): many readers refuse the whole text that has one, and so would hide an event.
+fn is_beyond_doubles(number: &str) -> bool {
+    // Without an exponent it has 309 digits.
+    (number.len() > 308 || number.contains(['e', 'E'])) && number.parse().is_ok_and(f64::is_infinite)
 }
 
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
