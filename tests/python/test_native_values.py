@@ -195,6 +195,10 @@ def test_an_integer_too_long_for_python_to_print_does_not_break_the_event(stored
     assert stored(10**10_000) == {"type": "int", "text": "<unprintable>"}
 
 
+def test_an_integer_that_no_double_holds_becomes_text(stored):
+    assert stored([10**308, -(10**309)]) == [10**308, f"-1{'0' * 309}"]
+
+
 def test_a_dict_that_changes_while_it_is_read_is_read_as_it_was(stored):
     target: dict[str, Any] = {}
 

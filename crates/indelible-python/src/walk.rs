@@ -264,7 +264,12 @@ fn push_integer(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
     } else {
         // A subclass may say something else in `__str__`; `int.__repr__` cannot.
         let digits = value.py().get_type::<pyo3::types::PyInt>().call_method1(intern!(value.py(), "__repr__"), (value,))?;
-        out.push_str(&text_of(digits.cast()?)?);
+        let digits = text_of(digits.cast()?)?;
+        // What no double holds stands as text, as in JSON from outside.
+        match digits.parse().is_ok_and(f64::is_infinite) {
+            true => push_string(out, &digits),
+            false => out.push_str(&digits),
+        }
     }
     Ok(())
 }
