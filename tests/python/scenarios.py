@@ -35,6 +35,21 @@ def create(*names: str) -> None:
             Doctor.objects.create(name=name)
 
 
+def backend() -> int:
+    """The server's process behind the connection of this thread."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(pid)
+
+
+def created(name: str) -> int:
+    """The server's process that a doctor was created by."""
+    with transaction.atomic():
+        create(name)
+        return backend()
+
+
 def verdict(trail: Trail, evidence: str) -> Claims:
     """What the trail says in the end, after it was compared with the database."""
     if evidence != "ack":

@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.client
 import string
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from servers import DEADLINE_S, HERE, answers, environment, free_port, wait_until
+from servers import DEADLINE_S, answers, environment, free_port, running, wait_until
 from trails import Trail
 
 APPLICATION = "testproject.staffed"
@@ -79,19 +78,9 @@ def staff(command: tuple[str, ...], trail: Trail, folder: Path, **variables: str
     port = free_port()
     arguments = [argument.format(port=port) for argument in command]
     log = folder / "server.log"
-    with log.open("wb") as output:
-        env = environment(trail.data_dir, **variables)
-        process = subprocess.Popen([sys.executable, "-m", *arguments], env=env, cwd=HERE, stdout=output, stderr=output)
-    try:
+    with running(["-m", *arguments], environment(trail.data_dir, **variables), log) as process:
         wait_until(lambda: answers(port), log.read_text)
         yield Staff(process, port, folder)
-    finally:
-        process.terminate()
-        try:
-            process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def words(count: int, prefix: str = "") -> list[str]:

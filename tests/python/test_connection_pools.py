@@ -18,7 +18,7 @@ from indelible import _runtime
 from indelible.django.evidence import _journals, _outbox
 from indelible.django.evidence._resolver import Resolver
 from proofs import answer
-from scenarios import create, verdict
+from scenarios import backend, create, created, verdict
 from servers import wait_until
 from testproject.models import Doctor
 from trails import Trail
@@ -65,21 +65,6 @@ def elsewhere(act: Callable[[], T]) -> T:
 
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(acting).result(2 * PATIENCE_S)
-
-
-def backend() -> int:
-    """The server's process behind the connection of this thread."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-    return int(pid)
-
-
-def created(name: str) -> int:
-    """The server's process that a doctor was created by."""
-    with transaction.atomic():
-        create(name)
-        return backend()
 
 
 def abandoned(name: str) -> int:

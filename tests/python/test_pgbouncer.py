@@ -22,7 +22,7 @@ from indelible import _runtime
 from indelible.django.evidence import _journals, _marks, _resolving
 from indelible.django.evidence._resolver import Resolver
 from matrix import site
-from scenarios import assert_doubt, before_commit, create, verdict
+from scenarios import assert_doubt, before_commit, create, created, verdict
 from servers import wait_until
 from trails import Trail
 
@@ -46,19 +46,6 @@ def empty(server: Cluster, django_db_blocker: Any) -> Iterator[None]:
     server.execute("TRUNCATE testproject_doctor CASCADE")
     with django_db_blocker.unblock():
         yield
-
-
-def backend() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-    return int(pid)
-
-
-def created(name: str) -> int:
-    with transaction.atomic():
-        create(name)
-        return backend()
 
 
 def client(between: Bouncer) -> psycopg.Connection[Any]:

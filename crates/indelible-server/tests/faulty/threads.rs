@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use indelible::{Config, Event, Kind as EventKind, OnFailure, Recorded, Recorder};
 
 use super::{Fault, Kind, Signs, arm};
-use crate::seed::Seed;
+use crate::seed::{Seed, eventually};
 
 /// Names the data directory for [`run`].
 const DATA_DIR: &str = "INDELIBLE_TEST_THREADS";
@@ -40,9 +40,7 @@ pub(crate) fn run() {
     let struck = PathBuf::from(env::var_os("FAULT_STRUCK").unwrap());
     thread::scope(|scope| {
         let hanging = scope.spawn(|| recorder.record(event()));
-        while !struck.exists() {
-            thread::sleep(Duration::from_millis(1));
-        }
+        eventually("a write hangs", || struck.exists().then_some(()));
         let others: Vec<_> = (0..OTHERS).map(|_| scope.spawn(|| serve(&recorder, on_failure))).collect();
         others.into_iter().for_each(|other| other.join().unwrap());
         let since = Instant::now();

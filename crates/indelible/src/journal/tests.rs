@@ -110,9 +110,13 @@ impl Files for FaultyFiles {
     }
 }
 
+/// A test that fails ends all the same.
+const HANGS_AT_MOST: Duration = Duration::from_secs(60);
+
 impl OpenFile for FaultySegment {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        while self.faults.hangs.load(SeqCst) {
+        let since = std::time::Instant::now();
+        while self.faults.hangs.load(SeqCst) && since.elapsed() < HANGS_AT_MOST {
             std::thread::sleep(Duration::from_millis(1));
         }
         let fits = || self.file.len().is_ok_and(|length| length + bytes.len() as u64 <= self.reserved.load(SeqCst));
