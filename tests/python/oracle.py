@@ -20,8 +20,10 @@ class Claims:
     committed: Counter[str] = field(default_factory=Counter)
     rolled_back: Counter[str] = field(default_factory=Counter)
     in_doubt: Counter[str] = field(default_factory=Counter)
+    by_marker: int = 0
+    """How many of the committed ones only a marker proves: whoever committed them died before saying so."""
     resolved: int = 0
-    """How many of them were in doubt first."""
+    """How many were in doubt first."""
 
 
 def claims(trail: Trail) -> Claims:
@@ -34,6 +36,7 @@ def claims(trail: Trail) -> Claims:
             continue
         (name,) = (change["new"] for change in event["changes"] if change["field"] == "name")
         fate = "committed" if record["verdict"] in PROVED else record["verdict"]
+        said.by_marker += record["verdict"] == "committed_by_marker"
         if fate == "in_doubt":
             answer = answers.get(event["id"])
             said.resolved += answer is not None
@@ -46,8 +49,8 @@ def judge(rows: Iterable[str], said: Claims, *, decided: bool, context: str = ""
     """Fails on a row that the trail misses, claims twice or does not know; ``decided``: on one in doubt as well. Answers with the counts."""
     present = Counter(rows)
     counts = (
-        f"{len(present)} rows, {len(said.committed)} committed, {len(said.in_doubt)} in doubt, {len(said.rolled_back)} rolled back, "
-        f"{said.resolved} resolved"
+        f"{len(present)} rows, {len(said.committed)} committed, {said.by_marker} of them by their marker, {len(said.in_doubt)} in doubt, "
+        f"{len(said.rolled_back)} rolled back, {said.resolved} resolved"
     )
     told = f"{counts}; {context}"
     assert present, "nothing was done"
