@@ -49,7 +49,21 @@ def found(*, deploy: bool = False) -> dict[str, CheckMessage]:
 
 
 def test_a_site_that_is_right_has_nothing_to_hear(settings: Any) -> None:
-    assert found(deploy=True) == {}
+    assert found() == {}
+    assert found(deploy=True).keys() == {"I201"}
+
+
+def test_what_is_recorded_is_said_before_a_deployment(settings: Any, tmp_path: Path) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "MODELS": {"testproject.Patient": {}}, "EVIDENCE": "marker"}
+    forget_plans()
+    said = found(deploy=True)["I201"]
+    assert not said.is_serious()
+    assert re.fullmatch(
+        rf"1 of \d\d models are recorded, commits are known by 'marker', the journal is in {tmp_path}/data, the agent is run by somebody else.",
+        said.msg,
+    )
+    settings.INDELIBLE = {**settings.INDELIBLE, "AGENT": "auto"}
+    assert "the agent is started by the site" in found(deploy=True)["I201"].msg
 
 
 @pytest.mark.parametrize("middleware", [[AUDIT, SECURITY], [SECURITY, AUDIT, COMMON], ["indelible.django.middleware.AuditMiddleware"]])
@@ -138,9 +152,13 @@ def test_checking_makes_no_directory(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_audit_package_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django.apps.apps.is_installed", lambda name: name == "auditlog")
-    assert found()["W101"].msg.startswith("django-auditlog records the same models")
+@pytest.mark.parametrize(
+    ("app", "package"),
+    [("auditlog", "django-auditlog"), ("activity_audit", "django-activity-audit"), ("activity_tracker", "django-system-audit")],
+)
+def test_another_audit_package_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch, app: str, package: str) -> None:
+    monkeypatch.setattr("django.apps.apps.is_installed", lambda name: name == app)
+    assert found()["W101"].msg.startswith(f"{package} records the same things")
 
 
 @pytest.mark.parametrize("behind", [{"USE_X_FORWARDED_HOST": True}, {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}])

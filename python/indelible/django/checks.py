@@ -8,7 +8,8 @@
 ``indelible.E006``      a secret stands in the settings file (``--deploy``)
 ``indelible.E007``      ``DATA_DIR`` cannot be written (``--deploy``)
 ``indelible.E008``      what proves commits is asked for, and its tables are not installed
-``indelible.W101``      another audit package records the same models
+``indelible.I201``      how much is recorded, how commits are known, and who runs the agent (``--deploy``)
+``indelible.W101``      another audit package records the same things
 ``indelible.W102``      a model looks personal, and is neither masked nor marked
 ``indelible.W103``      signing in, accounts or the admin are excluded
 ``indelible.W105``      Celery is used, and its tasks are not recorded
@@ -49,6 +50,11 @@ _OTHER_PACKAGES: Final[Mapping[str, str]] = {
     "simple_history": "django-simple-history",
     "pghistory": "django-pghistory",
     "reversion": "django-reversion",
+    "field_audit": "django-field-audit",
+    "activity_audit": "django-activity-audit",
+    "activity_tracker": "django-system-audit",
+    "ftn_audit": "ftn-audit",
+    "django_gunicorn_audit_logs": "django-gunicorn-audit-logs",
 }
 _SECRETS: Final = frozenset({"TOKEN", "PASSWORD", "SECRET", "KEY", "API_KEY", "API_TOKEN", "SERVER_TOKEN"})
 
@@ -87,7 +93,7 @@ def check_installation(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
         if apps.is_installed(app):
             messages.append(
                 checks.Warning(
-                    f"{package} records the same models: every change is recorded twice.",
+                    f"{package} records the same things: they are recorded twice.",
                     hint=f"Remove {app!r} from INSTALLED_APPS when the change-over is complete.",
                     id="indelible.W101",
                 )
@@ -221,7 +227,7 @@ def check_evidence(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
 
 
 def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
-    """E006, E007 and W109, only with ``--deploy``."""
+    """E006, E007, W109 and I201, only with ``--deploy``."""
     settings = conf.active()
     if not settings.enabled:
         return []
@@ -249,7 +255,18 @@ def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
                 id="indelible.W109",
             )
         )
-    return messages
+    return [*messages, _summary(settings)]
+
+
+def _summary(settings: conf.Settings) -> CheckMessage:
+    states = [model.state for model in _inventory.models()]
+    agent = "is started by the site" if settings.agent == "auto" else "is run by somebody else"
+    return checks.Info(
+        f"{states.count('captured')} of {len(states)} models are recorded, commits are known by {settings.evidence!r}, the journal is in"
+        f" {settings.data_dir}, the agent {agent}.",
+        hint="python manage.py indelible coverage says which, and what no hook can see.",
+        id="indelible.I201",
+    )
 
 
 def is_writable(data_dir: Path) -> bool:
