@@ -112,3 +112,15 @@ def test_the_command_prints_it_and_changes_nothing(settings: Any, capsys: Any) -
     call_command("indelible", "settings", "--from-other-packages")
     assert "'ANONYMOUS': False" in capsys.readouterr().out
     assert conf.active() is before
+
+
+def test_a_name_that_its_package_only_documents_is_told() -> None:
+    answer = migrating.read(
+        SimpleNamespace(AUDIT_LOGS_MAX_BODY_LENGTH=1), {"AUDIT_LOGS_DATABASE_URL": "very-secret", "GUNICORN_TIMEOUT": "30"}
+    )
+    assert answer.without == [
+        ("AUDIT_LOGS_MAX_BODY_LENGTH", "the package does not read it"),
+        ("$AUDIT_LOGS_DATABASE_URL", "the package does not read it"),
+    ]
+    assert [name for name, _ in answer.notes] == ["$GUNICORN_TIMEOUT"]
+    assert "very-secret" not in migrating.text(answer)

@@ -17,6 +17,8 @@ from django.conf import settings as django_settings
 Read = Callable[["Equivalent", str, Any], None]
 
 _MISSING: Final[Any] = object()
+_PREFIX: Final = "AUDIT_LOGS_"
+"""Of the names of django-gunicorn-audit-logs, whose documents and code name different ones."""
 
 
 @dataclass
@@ -55,6 +57,10 @@ def read(django: Any, environ: Mapping[str, str]) -> Equivalent:
                 _look(answer, label, value, members.get(key, _unknown))
     for name, reading in _ENVIRONMENT.items():
         _look(answer, f"${name}", environ.get(name, _MISSING), reading)
+    for name in sorted(name for name in dir(django) if name.startswith(_PREFIX) and name not in _SETTINGS):
+        _look(answer, name, getattr(django, name), _unread)
+    for name in sorted(name for name in environ if name.startswith(_PREFIX) and name not in _ENVIRONMENT):
+        _look(answer, f"${name}", environ[name], _unread)
     _packages(answer, getattr(django, "INSTALLED_APPS", ()), getattr(django, "MIDDLEWARE", ()))
     return answer
 
@@ -87,6 +93,10 @@ def _look(answer: Equivalent, name: str, value: Any, reading: Read) -> None:
 
 def _unknown(answer: Equivalent, name: str, value: Any) -> None:
     answer.without.append((name, "not a setting that the package documents"))
+
+
+def _unread(answer: Equivalent, name: str, value: Any) -> None:
+    answer.without.append((name, "the package does not read it"))
 
 
 def _same(key: str) -> Read:
@@ -262,6 +272,8 @@ _ENVIRONMENT: Final[Mapping[str, Read]] = {
             for part in (
                 "BIND",
                 "WORKERS",
+                "WORKER_CLASS",
+                "TIMEOUT",
                 "ACCESS_LOG",
                 "ERROR_LOG",
                 "LOG_LEVEL",
