@@ -53,7 +53,9 @@ class TrailProblem(APIException):  # type: ignore[misc]
         else:
             self.status_code = error.status if error.status in (400, 404) else status.HTTP_400_BAD_REQUEST
             detail = {"error": str(error), "help": error.cure, "column": error.column}
-        super().__init__({key: value for key, value in detail.items() if value is not None})
+        super().__init__()
+        # As it is: APIException makes text of every value that it is given, and a column is a number.
+        self.detail = {key: value for key, value in detail.items() if value is not None}
 
 
 class TrailViewSet(ViewSet):  # type: ignore[misc]
