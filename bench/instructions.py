@@ -22,7 +22,7 @@ VARIANTS = {"without": "without", "control": "without", "with": "with", "bodies"
 WARM_UP = 3
 # Operations that are counted in several rounds, of which the median counts. In the first one CPython still specialises the bytecode of requests, which
 # costs some 300,000 instructions each.
-ROUNDS = {"get_save": 5, "get_delete": 5, "post_create": 5, "get_detail": 5}
+ROUNDS = {"get_save": 5, "get_delete": 5, "post_create": 5, "get_detail": 5, "get_list": 5}
 
 # Operation of the worker, title, how often it is counted, how many objects it handles, goal in thousands of instructions per object.
 OPERATIONS = (
@@ -37,9 +37,10 @@ OPERATIONS = (
     ("load_json_rows", "load 100 rows with a JSON field, per row", 4, 100, None),
     ("post_create", "POST create, two bodies of 1 KB", 40, 1, 140),
     ("get_detail", "GET detail", 40, 1, 110),
-    ("get_list", "GET list of 20 KB", 10, 1, 300),
+    ("get_list", "GET list of 20 patients of 1 KB", 20, 1, 300),
+    ("get_long_list", "GET list of 105 patients", 10, 1, None),
 )
-REQUESTS = ("post_create", "get_detail", "get_list")
+REQUESTS = ("post_create", "get_detail", "get_list", "get_long_list")
 
 
 class Worker:

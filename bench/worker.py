@@ -15,6 +15,7 @@ import django
 from django.core.wsgi import get_wsgi_application
 
 ROWS = 400
+RICH_ROWS = 20
 LOADED = 100
 
 application = get_wsgi_application()
@@ -37,6 +38,12 @@ def patient() -> dict:
         "balance": Decimal("12.50"),
         "allergies": {"nuts": "mild", "latex": False},
     }
+
+
+def rich_patient() -> dict:
+    """The same with what makes it 1 KB."""
+    notes = {f"visit {number}": "called and asked to move the visit, bring results of 2026-11-02" for number in range(10)}
+    return {**patient(), "allergies": notes}
 
 
 def prescription(patient: int) -> dict:
@@ -95,6 +102,7 @@ class Worker:
         Patient.objects.bulk_create([Patient(**patient()) for _ in range(ROWS)])
         patients = list(Patient.objects.order_by("pk").values_list("pk", flat=True))
         Prescription.objects.bulk_create([Prescription(**prescription(pk)) for pk in patients])
+        Patient.objects.bulk_create([Patient(**rich_patient()) for _ in range(RICH_ROWS)])
         self.patient = patients[0]
         # Rows that are loaded together stay as they are; the others are used once each.
         self.patients = iter(patients[LOADED:])
@@ -154,14 +162,16 @@ class Worker:
         return lambda: list(Patient.objects.order_by("pk")[:LOADED])
 
     def post_create(self) -> Operation:
-        notes = {f"visit {number}": "called and asked to move the visit, bring results of 2026-11-02" for number in range(10)}
-        body = json.dumps({**patient(), "birth_date": "1961-04-17", "balance": "12.50", "allergies": notes}).encode()
+        body = json.dumps({**rich_patient(), "birth_date": "1961-04-17", "balance": "12.50"}).encode()
         return asking(environ(self.token, body), "201 Created", len(body))
 
     def get_detail(self) -> Operation:
         return asking(environ(self.token, b"", "GET", f"/api/patients/{self.patient}/"), "200 OK", 150)
 
     def get_list(self) -> Operation:
+        return asking(environ(self.token, b"", "GET", "/api/patients/", f"limit={RICH_ROWS}&offset={ROWS}"), "200 OK", 18_000)
+
+    def get_long_list(self) -> Operation:
         return asking(environ(self.token, b"", "GET", "/api/patients/", "limit=105"), "200 OK", 20_000)
 
     def stage(self, name: str, count: str) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import decimal
 from pathlib import Path
@@ -121,6 +122,47 @@ def test_json_changed_in_place_is_seen_against_its_copy(model, body):
     assert changed(model, copy, value) is None
     value["tags"].append("b")
     assert body(changed(model, copy, value))["changes"] == [{"field": "name", "old": {"tags": ["a"]}, "new": {"tags": ["a", "b"]}}]
+
+
+def deep(levels: int) -> list:
+    value: list = ["innermost"]
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def innermost(value: list) -> list:
+    while isinstance(value[0], list):
+        value = value[0]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ({"a": {"b": [1, {"c": "x"}]}}, lambda value: value["a"]["b"][1].update(c="y")),
+        ([[1], [2]], lambda value: value[1].append(3)),
+        ({"a": None, "b": {}}, lambda value: value["b"].update(c=1)),
+        ({1: [1]}, lambda value: value[1].append(2)),
+        ({"a": {1, 2}}, lambda value: value["a"].add(3)),
+        ({"a": bytearray(b"x")}, lambda value: value["a"].extend(b"y")),
+        ({"a": collections.OrderedDict(b=[1])}, lambda value: value["a"]["b"].append(2)),
+        (deep(10), lambda value: innermost(value).append("more")),
+        (deep(25), lambda value: innermost(value).append("more")),
+    ],
+)
+def test_a_copy_stays_as_the_value_was_wherever_that_is_changed(value, change):
+    before, copy = encode(value).json(), encode(value)
+    change(value)
+    assert copy.json() == before
+    assert encode(value).json() != before
+    assert copy != encode(value)
+
+
+def test_a_value_inside_itself_is_copied():
+    value: list = [1]
+    value.append(value)
+    assert encode(value).json() == '[1,"<cycle>"]'
 
 
 @pytest.mark.parametrize(("old", "new"), [("4111111111111111", "5500005555555559"), (encode({"token": 1}), {"token": 2})])

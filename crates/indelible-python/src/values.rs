@@ -10,8 +10,11 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::types::{Sort, Types};
 use crate::walk::{Text, Walker};
 
-/// What most copies have room in.
+/// What the text of most copies has room in.
 const COPY_BYTES: usize = 256;
+
+/// Containers inside each other that are copied as such.
+const OWN_DEPTH_MAX: usize = 16;
 
 /// The type of `UNKNOWN`.
 #[pyclass(frozen, module = "indelible._native")]
@@ -55,39 +58,111 @@ impl Expression {
     }
 }
 
-/// A copy of a value as it was when it was encoded, not redacted.
-#[pyclass(frozen, eq, hash, module = "indelible._native")]
-#[derive(PartialEq, Eq, Hash)]
+/// A copy of a value as it was at one moment, not redacted.
+#[pyclass(frozen, module = "indelible._native")]
 pub(crate) struct Encoded {
-    text: Box<str>,
+    kept: Kept,
+}
+
+/// Most copies are made when a row is loaded, and nobody ever asks for them: their text is made for those who do.
+enum Kept {
+    /// Containers that nobody else has, around values that never change.
+    Own {
+        value: Py<PyAny>,
+        text: PyOnceLock<Box<str>>,
+    },
+    Text(Box<str>),
 }
 
 impl Encoded {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
+    fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let kept = match own(value, Types::get(value.py())?, 0)? {
+            Some(own) => Kept::Own { value: own.unbind(), text: PyOnceLock::new() },
+            None => Kept::Text(encoded(value)?),
+        };
+        Ok(Self { kept })
+    }
+
+    /// The value as JSON.
+    pub(crate) fn text(&self, py: Python<'_>) -> PyResult<&str> {
+        match &self.kept {
+            Kept::Own { value, text } => text.get_or_try_init(py, || encoded(value.bind(py))).map(|text| &**text),
+            Kept::Text(text) => Ok(text),
+        }
     }
 }
 
 #[pymethods]
 impl Encoded {
-    /// A digest: the text may hold secrets, and what is printed ends up in logs.
-    fn __repr__(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        format!("<Encoded {:016x}>", hasher.finish())
+    fn __eq__(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
+        Ok(self.text(py)? == other.text(py)?)
     }
 
-    fn json(&self) -> &str {
-        &self.text
+    fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.text(py)?.hash(&mut hasher);
+        Ok(hasher.finish())
     }
+
+    /// A digest: the text may hold secrets, and what is printed ends up in logs.
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<Encoded {:016x}>", self.__hash__(py)?))
+    }
+
+    fn json(&self, py: Python<'_>) -> PyResult<&str> {
+        self.text(py)
+    }
+}
+
+fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Box<str>> {
+    let mut text = String::with_capacity(COPY_BYTES);
+    Walker::plain(value.py())?.push(value, &mut text);
+    Ok(text.into_boxed_str())
+}
+
+/// The value itself where it never changes, else containers of our own around what they hold. No Python code is run.
+///
+/// `None`: it is something else than JSON is loaded as, or too deep, as what is inside itself is.
+fn own<'py>(value: &Bound<'py, PyAny>, types: &Types, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match types.exact(value) {
+        Some(Sort::Dict) if depth < OWN_DEPTH_MAX => own_dict(value.cast()?, types, depth + 1),
+        Some(Sort::List) if depth < OWN_DEPTH_MAX => own_list(value.cast()?, types, depth + 1),
+        sort => Ok((value.is_none() || sort.is_some_and(Sort::is_immutable)).then(|| value.clone())),
+    }
+}
+
+fn own_dict<'py>(dict: &Bound<'py, PyDict>, types: &Types, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let copy = dict.copy()?;
+    for (key, value) in dict.iter() {
+        // Of any other type it could be changed, or run code when it is looked up.
+        if types.exact(&key) != Some(Sort::Text) {
+            return Ok(None);
+        }
+        match own(&value, types, depth)? {
+            Some(own) if own.is(&value) => {}
+            Some(own) => copy.set_item(key, own)?,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(copy.into_any()))
+}
+
+fn own_list<'py>(list: &Bound<'py, PyList>, types: &Types, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let copy = list.get_slice(0, list.len());
+    for (place, value) in list.iter().enumerate() {
+        match own(&value, types, depth)? {
+            Some(own) if own.is(&value) => {}
+            Some(own) => copy.set_item(place, own)?,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(copy.into_any()))
 }
 
 /// Copies a value as it is now.
 #[pyfunction]
 pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
-    let mut text = String::with_capacity(COPY_BYTES);
-    Walker::plain(value.py())?.push(value, &mut text);
-    Ok(Encoded { text: text.into_boxed_str() })
+    Encoded::of(value)
 }
 
 /// Replaces the values at `places` of a list, those that the application can change in place, by copies as they are now.

@@ -193,9 +193,10 @@ impl<'a> Walker<'a> {
 
     fn other(&mut self, value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
         if let Ok(copy) = value.cast::<Encoded>() {
+            let text = copy.get().text(value.py())?;
             match self.redactor {
-                Some(redactor) => out.push_str(redactor.json(copy.get().as_str().as_bytes(), usize::MAX).as_str()),
-                None => out.push_str(copy.get().as_str()),
+                Some(redactor) => out.push_str(redactor.json(text.as_bytes(), usize::MAX).as_str()),
+                None => out.push_str(text),
             }
             return Ok(());
         }
