@@ -77,8 +77,15 @@ class LinkInsert(Write):
         return self.send is not None
 
     def events(self, context: _native.Context, result: Any) -> Iterable[_native.Event]:
-        pairs = self._asked() if self.pairs is None else self.pairs
-        return _events(self.link, context, pairs, "added", exact=self.exact or self.pairs is not None)
+        link, pairs = self.link, self.pairs
+        exact = self.exact or pairs is not None
+        if pairs is None:
+            pairs = self._asked()
+        if len(pairs) == 1:
+            # One row at a time is what most additions are.
+            ((source, target),) = pairs
+            return (link.plan.native.related(context, source, None, link.field, added=(target,), exact=exact),)
+        return _events(link, context, pairs, "added", exact=exact)
 
     def touched(self, result: Any) -> bool:
         return self.pairs is None or bool(self.pairs)
@@ -174,11 +181,8 @@ class LinkUpdate(Write):
 def _events(link: Link, context: _native.Context, pairs: Pairs, what: str, *, exact: bool) -> Iterator[_native.Event]:
     """One event for each source, with the ids at the other end; more of them than fit into one are several."""
     ids: dict[Any, list[Any]] = {}
-    if len(pairs) == 1:
-        ids = {pairs[0][0]: [pairs[0][1]]}
-    else:
-        for source, target in pairs:
-            ids.setdefault(source, []).append(target)
+    for source, target in pairs:
+        ids.setdefault(source, []).append(target)
     related, field = link.plan.native.related, link.field
     for source, targets in ids.items():
         for start in range(0, len(targets), IDS_MAX):

@@ -57,6 +57,21 @@ def only_asked_for(where: WhereNode, attname: str) -> list[Any] | None:
     return only_asked_for(child, attname) if isinstance(child, WhereNode) else _demanded(child, attname)
 
 
+def listed(where: WhereNode, attname: str) -> list[Any] | None:
+    """The values in the condition that Django makes to delete rows by their keys; ``None``: it is another one.
+
+    What :func:`only_asked_for` would answer, for less: this condition is read with every row that is deleted.
+    """
+    children = where.children
+    if len(children) != 1 or where.negated:
+        return None
+    lookup: Any = children[0]
+    if not isinstance(lookup, In) or type(lookup.lhs) is not Col or lookup.lhs.target.attname != attname:
+        return None
+    values = lookup.rhs
+    return values if type(values) is list else None
+
+
 def is_only_about(where: WhereNode, attnames: Sequence[str]) -> bool:
     """Whether the condition is nothing but a list of values for each of these columns."""
     if where.negated or (where.connector != "AND" and len(where.children) > 1):

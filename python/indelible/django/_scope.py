@@ -19,30 +19,44 @@ current: ContextVar[RequestScope | None] = ContextVar("indelible_request", defau
 class RequestScope:
     """One HTTP request as its events see it. It outlives the response while a streamed body or a thread still works for it."""
 
-    # What is true of most requests to their end stands on the class.
-    trace_id: str | None = None
-    span_id: str | None = None
-    recorded = False
-    """Whether something other than the request itself was recorded."""
-    error: ErrorParts | None = None
-    """What a view or middleware raised last."""
-    refused = False
-    """Whether it was cut short because it could not be recorded."""
-    denied = False
-    """Whether a refusal was recorded by name."""
-    departed: Facts | None = None
-    """The facts of the user whom this request logged out: the request was still theirs."""
-    _facts: Facts | None = None
-    _user: Any = None
-    _complete = False
-    _busy_thread: int | None = None
+    __slots__ = (
+        "_busy_thread",
+        "_complete",
+        "_facts",
+        "_settings",
+        "_user",
+        "denied",
+        "departed",
+        "error",
+        "recorded",
+        "refused",
+        "request",
+        "request_id",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(self, request: Any, request_id: str, trace: tuple[str, str] | None, settings: Settings) -> None:
         self.request = request
         self.request_id = request_id
+        self.trace_id: str | None
+        self.span_id: str | None
+        self.trace_id, self.span_id = trace or (None, None)
+        self.recorded = False
+        """Whether something other than the request itself was recorded."""
+        self.error: ErrorParts | None = None
+        """What a view or middleware raised last."""
+        self.refused = False
+        """Whether it was cut short because it could not be recorded."""
+        self.denied = False
+        """Whether a refusal was recorded by name."""
+        self.departed: Facts | None = None
+        """The facts of the user whom this request logged out: the request was still theirs."""
         self._settings = settings
-        if trace is not None:
-            self.trace_id, self.span_id = trace
+        self._facts: Facts | None = None
+        self._user: Any = None
+        self._complete = False
+        self._busy_thread: int | None = None
 
     def enter(self) -> Token[RequestScope | None]:
         """Makes this the request of the running code until :func:`leave`."""

@@ -21,7 +21,7 @@ from django.db.models.sql.constants import MULTI
 from indelible import _runtime
 from indelible.django._links import LinkDelete, LinkInsert, LinkUpdate, link_of
 from indelible.django._models import Plan, plan_of
-from indelible.django._queries import only_asked_for
+from indelible.django._queries import listed, only_asked_for
 from indelible.django._recording import Write, perform, record
 from indelible.django._rows import RowInsert, RowsDelete, RowUpdate, Sent
 from indelible.django._statements import BulkInsert, ConflictInsert, Instances, QueryDelete, QueryUpdate, is_counted
@@ -373,8 +373,11 @@ def _delete_write(compiler: Any) -> Write | None:
 def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model] | None:
     """The collected instances that a DELETE names by their keys; ``None`` when it says it another way."""
     by_key = deleting.instances(query.model)
-    keys = only_asked_for(query.where, plan.key[0][0]) if by_key and len(plan.key) == 1 else None
-    if keys is None:
+    if not by_key or len(plan.key) != 1:
+        return None
+    attname = plan.key[0][0]
+    keys = listed(query.where, attname)
+    if keys is None and (keys := only_asked_for(query.where, attname)) is None:
         return None
     instances = [by_key[key] for key in keys if key in by_key]
     return instances if len(instances) == len(keys) else None
