@@ -588,6 +588,12 @@ class Recorder:
     def health(self) -> dict[str, Any]:
         """``stream``, ``sequence``, ``bytes``, ``lost``, ``degraded`` and ``last_error`` of the journal."""
 
+    def abandon(self) -> None:
+        """Ends the stream without a word, so that nothing stands at a position that a row was assigned to. Later frames go to a new stream.
+
+        Raises :class:`IndelibleError` when another thread writes at this moment, and with :class:`Capture`.
+        """
+
     def close(self) -> None:
         """Says in the journal that this process ends in order and gives the stream's lock back."""
 

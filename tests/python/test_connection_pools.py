@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 
 from clusters import default_database
 from indelible import _runtime
-from indelible.django.evidence import _journals, _outbox
+from indelible.django.evidence import _destination, _journals, _outbox
 from indelible.django.evidence._resolver import Resolver
 from proofs import answer
 from scenarios import backend, create, created, verdict
@@ -146,10 +146,10 @@ def round_of_resolver() -> dict[str, str]:
 
 
 def round_of_drainer() -> dict[str, str]:
-    recorder = _outbox.recorder_of_drainer()
+    recorder = _destination.recorder_of_drainer()
     assert recorder is not None
     try:
-        drainer = _outbox.Drainer(_journals.folder(), recorder)
+        drainer = _outbox.Drainer(_destination.OwnJournal(_journals.folder(), recorder))
         return drainer.round().problems
     finally:
         recorder.close()

@@ -15,7 +15,7 @@ from django.db import connection
 
 from agents import running_agent, until
 from indelible import _runtime
-from indelible.django.evidence import _journals, _outbox
+from indelible.django.evidence import _destination, _journals, _outbox
 from proofs import markers
 from servers import environment
 from testproject.models import Doctor, Row
@@ -74,14 +74,48 @@ def test_a_living_process_of_the_service_answers_for_a_dead_one(database: str, t
     assert verdicts(trail) == {"Blue": "committed_by_marker"}
 
 
+@pytest.mark.parametrize("moment", ["assigned", "halfway", "journaled"])
+def test_rows_of_a_drainer_that_was_killed_are_taken_over_when_the_agent_says_what_came(
+    database: str, trail: Trail, settings: Any, moment: str
+) -> None:
+    """Of one that died before its first frame the agent said nothing, and its rows were kept as if two days had passed."""
+    settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "outbox"}
+    for number in range(3):
+        Row.objects.create(number=number)
+    with running_agent(trail.data_dir):
+        command = [sys.executable, "-m", "testproject.draining", moment]
+        env = environment(trail.data_dir, INDELIBLE_EVIDENCE="outbox")
+        assert subprocess.run(command, env=env, cwd=HERE, check=False, timeout=60).returncode == -signal.SIGKILL
+        drain_all()
+    assert sorted((fields(record["event"])["number"][1], record["verdict"]) for record in trail.records()) == [
+        (number, "committed_by_outbox") for number in range(3)
+    ]
+
+
+def drain_all() -> None:
+    """Rounds of one drainer until nothing is left."""
+    recorder = _destination.recorder_of_drainer()
+    assert recorder is not None
+    drainer = _outbox.Drainer(_destination.OwnJournal(_journals.folder(), recorder))
+
+    def is_empty() -> bool:
+        drainer.round()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM indelible_outbox")
+            return bool(cursor.fetchone()[0] == 0)
+
+    until(is_empty)
+    drainer.end()
+
+
 def test_rows_of_the_outbox_are_deleted_when_the_agent_has_them(database: str, trail: Trail, settings: Any) -> None:
     settings.INDELIBLE = {**settings.INDELIBLE, "EVIDENCE": "outbox"}
     for number in range(5):
         Row.objects.create(number=number)
     with running_agent(trail.data_dir):
-        recorder = _outbox.recorder_of_drainer()
+        recorder = _destination.recorder_of_drainer()
         assert recorder is not None
-        drainer = _outbox.Drainer(_journals.folder(), recorder)
+        drainer = _outbox.Drainer(_destination.OwnJournal(_journals.folder(), recorder))
         deleted = 0
 
         def drained() -> bool:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 
 import indelible
 import journal
 from indelible._errors import IndelibleError
 from indelible.django.evidence import _journals, _marks, _outbox
+from indelible.django.evidence._destination import OwnJournal, recorder_of_drainer
 from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.evidence._resolver import Lock
 from indelible.django.management import _outbox as commands
@@ -42,25 +43,28 @@ class Site:
         self.open: list[Any] = []
 
     def drainer(self) -> Drainer:
-        recorder = _outbox.recorder_of_drainer()
+        recorder = recorder_of_drainer()
         assert recorder is not None
         self.open.append(recorder)
-        return Drainer(self.folder, recorder)
+        return Drainer(OwnJournal(self.folder, recorder))
 
     def close(self) -> None:
         """Ends the drainers of this process in order."""
         while self.open:
             self.open.pop().close()
 
-    def agent_has(self, *, short_of: int = 0) -> None:
-        """Says what an agent would that has read all journals: their processes are gone. ``short_of`` frames of the last are not there yet."""
+    def agent_has(self, *, short_of: int = 0, living: Drainer | None = None) -> None:
+        """Says what an agent would that has read all journals: their processes are gone, but for the stream that a drainer has open.
+        ``short_of`` frames of the last are not there yet.
+        """
+        alive = None if living is None else str(living._stream)
         last: dict[str, int] = {}
         for frame in self.trail.frames():
             last[str(frame.stream)] = frame.sequence
         for folder in self.folder.iterdir():
             if folder.is_dir():
                 last.setdefault(folder.name, 0)
-        answer(self.folder, {stream: (max(0, sequence - short_of), True) for stream, sequence in last.items()})
+        answer(self.folder, {stream: (max(0, sequence - short_of), stream != alive) for stream, sequence in last.items()})
 
 
 @pytest.fixture
@@ -263,11 +267,16 @@ class Failing:
         return said or self.recorder.append_outbox(*given, **named)
 
 
+def break_off(drainer: Drainer, answers: list[Any]) -> None:
+    destination: Any = drainer.destination
+    destination.recorder = Failing(destination.recorder, answers)
+
+
 def test_a_full_journal_is_tried_again_and_nothing_is_assigned_to_the_same_place(site: Site) -> None:
     add(1, 2)
     Row.objects.using("other").create(number=3)
     drainer = site.drainer()
-    drainer._recorder = Failing(drainer._recorder, [None, IndelibleError("no space")])  # type: ignore[assignment]
+    break_off(drainer, [None, IndelibleError("no space")])
     done = drainer.round()
     assert (done.journaled, set(done.problems)) == (1, {"default", "other"})
     assert drainer.round().journaled == 2
@@ -278,7 +287,7 @@ def test_a_full_journal_is_tried_again_and_nothing_is_assigned_to_the_same_place
 def test_a_place_that_is_taken_is_given_up_for_another(site: Site) -> None:
     add(1, 2)
     drainer = site.drainer()
-    drainer._recorder = Failing(drainer._recorder, ["moved"])  # type: ignore[assignment]
+    break_off(drainer, ["moved"])
     while drainer.round().journaled:
         pass
     drainer.round()
@@ -286,13 +295,44 @@ def test_a_place_that_is_taken_is_given_up_for_another(site: Site) -> None:
     assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2)]
 
 
+@pytest.mark.parametrize("statement", ["assign", "release"])
+def test_an_answer_of_the_database_that_is_lost_costs_no_event_and_repeats_none(
+    site: Site, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows were assigned, or given back, and the drainer did not know: others got their places, and they were deleted as if they were there."""
+    add(1, 2)
+    drainer = site.drainer()
+    if statement == "release":
+        break_off(drainer, ["moved"])
+    done = getattr(_outbox.Rows, statement)
+
+    def unheard(self: _outbox.Rows, *given: Any, **named: Any) -> Any:
+        done(self, *given, **named)
+        monkeypatch.setattr(_outbox.Rows, statement, done)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(_outbox.Rows, statement, unheard)
+    assert set(drainer.round().problems) == {"default"}
+    add(3, 4)
+    drainer.round()
+    site.agent_has(living=drainer)
+    drainer.round()
+    drainer.round()
+    site.close()
+    site.agent_has()
+    site.drainer().round()
+    assert rows() == []
+    site.close()
+    assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2, 3, 4)]
+
+
 def test_what_was_assigned_and_not_journaled_is_given_back(site: Site) -> None:
     add(1, 2)
     drainer = site.drainer()
-    drainer._recorder = Failing(drainer._recorder, [IndelibleError("no space")])  # type: ignore[assignment]
+    break_off(drainer, [IndelibleError("no space")])
     drainer.round()
     assert all(row[1] is not None for row in rows())
-    assert drainer.give_back()
+    drainer.end()
     assert all(row[1] is None for row in rows())
 
 

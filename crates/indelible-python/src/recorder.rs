@@ -285,6 +285,10 @@ impl PyRecorder {
         }
     }
 
+    fn abandon(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.recorder.abandon()).map_err(|error| errors::not_journaled(&error))
+    }
+
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let health = self.recorder.health();
         let report = PyDict::new(py);

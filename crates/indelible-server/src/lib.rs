@@ -11,6 +11,7 @@ mod agent;
 mod answers;
 mod cli;
 mod clock;
+mod collector;
 mod config;
 mod data_dir;
 mod doctor;

@@ -623,3 +623,32 @@ fn a_stopped_agent_is_killed_with_its_guard() {
     drop(agent);
     assert_healthy(&seed, "after a stopped agent was killed");
 }
+
+#[test]
+fn the_age_of_the_oldest_transaction_in_doubt_is_told() {
+    let seed = Seed::empty();
+    seed.leave_in_doubt("clinic", vec![Event::new(Kind::Change, "visit.update")]);
+    seed.ingest();
+    let output = doctor(&seed);
+    let check = checks(&output).into_iter().find(|check| check["id"] == "trail.in_doubt").unwrap();
+    let finding = check["finding"].as_str().unwrap();
+    let (_, age) = finding.split_once("the oldest unresolved is ").unwrap_or_else(|| panic!("{finding}"));
+    let seconds: u64 = age.strip_suffix(" s old").unwrap().parse().unwrap();
+    assert!(seconds < 3600, "since it was ingested, not since some other time: {finding}");
+}
+
+#[test]
+fn a_collector_that_cannot_write_where_others_post_is_told() {
+    let seed = Seed::clinic();
+    let digest = "0".repeat(64);
+    fs::write(seed.path().join("config.toml"), format!("[[collector]]\nservice = \"clinic\"\ntoken_sha256 = \"{digest}\"\n")).unwrap();
+    let verdict = |seed: &Seed| {
+        let check = checks(&doctor(seed)).into_iter().find(|check| check["id"] == "collector.journals").unwrap();
+        check["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict(&seed), "ok");
+    let folder = seed.dir().journal().join("clinic");
+    set_mode(&folder, 0o500);
+    assert_eq!(verdict(&seed), "warn");
+    set_mode(&folder, 0o700);
+}

@@ -51,6 +51,15 @@ impl Recorder {
         self.journal()?.next_position()
     }
 
+    /// Ends the stream without a word, so that nothing stands at a position that a row of an outbox was promised. What is recorded later goes to
+    /// a new stream.
+    ///
+    /// # Errors
+    /// [`Error`]: another thread writes at this moment, and the stream goes on. [`Error::Nowhere`]: this process captures its events.
+    pub fn abandon(&self) -> Result<(), Error> {
+        self.journal()?.abandon()
+    }
+
     /// Journals one row of the outbox whose transaction is known to be committed: INTENT and, at `position`, OUTCOME. With `announced` the
     /// INTENT is in a journal already and only the OUTCOME is written.
     ///

@@ -1,6 +1,6 @@
 //! Places where a test kills the process: before or after each write, sync, rename, unlink and commit that must leave a whole journal or trail.
 //!
-//! One file for the engine and the agent: that of the agent is a link, so that neither crate has to link the other.
+//! One file for the engine and the agent: that of the agent is a link, so that the names of each are its own.
 //! `INDELIBLE_FAILPOINT=NAME` ends the process with SIGKILL when it comes to `failpoint!("NAME")`, `NAME:3` when it comes there for
 //! the third time. `NAME:panic` panics there instead, the first time, and `NAME:stop` stops there until somebody continues it. Nothing of
 //! this is in a release build.

@@ -142,6 +142,35 @@ fn a_row_of_an_outbox_is_never_journaled_at_another_place_than_its_own() {
 }
 
 #[test]
+fn a_stream_that_is_abandoned_ends_as_it_stands_and_is_never_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let drainer = recorder(folder.path());
+    let mut transaction = drainer.transaction("default");
+    transaction.record(change("patient.create", "1"));
+    let (_, payload) = transaction.seal().unwrap().unwrap();
+    let next = drainer.next_position().unwrap();
+    let place = |sequence| Position { sequence, ..next };
+    assert_eq!(drainer.append_outbox(&payload, place(2), false).unwrap(), Outboxed::Done);
+    drainer.abandon().unwrap();
+    assert_eq!(drainer.append_outbox(&payload, place(4), false).unwrap(), Outboxed::Moved);
+    drop(drainer);
+    assert_eq!(told(&frames(&folder)), ["intent Outbox", "Committed by Outbox"], "no CLOSE where a row may be assigned");
+    let lock = std::fs::File::open(stream_folders(folder.path(), "clinic")[0].join("lock")).unwrap();
+    lock.try_lock().unwrap();
+}
+
+#[test]
+fn after_a_stream_was_abandoned_there_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let drainer = recorder(folder.path());
+    let first = drainer.next_position().unwrap();
+    drainer.abandon().unwrap();
+    let second = drainer.next_position().unwrap();
+    assert_ne!(first.stream, second.stream);
+    assert_eq!(second.sequence, 1);
+}
+
+#[test]
 fn a_row_that_somebody_changed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let drainer = recorder(folder.path());

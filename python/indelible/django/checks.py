@@ -56,7 +56,7 @@ _OTHER_PACKAGES: Final[Mapping[str, str]] = {
     "ftn_audit": "ftn-audit",
     "django_gunicorn_audit_logs": "django-gunicorn-audit-logs",
 }
-_SECRETS: Final = frozenset({"TOKEN", "PASSWORD", "SECRET", "KEY", "API_KEY", "API_TOKEN", "SERVER_TOKEN"})
+_SECRETS: Final = frozenset({"TOKEN", "PASSWORD", "SECRET", "KEY", "API_KEY", "API_TOKEN", "SERVER_TOKEN", "COLLECTOR_TOKEN"})
 
 
 def check_settings(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
@@ -234,7 +234,7 @@ def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = [
         Error(
             f"INDELIBLE[{key!r}] is a secret in a settings file.",
-            hint="Take it out. The commands read INDELIBLE_TOKEN from the environment.",
+            hint="Take it out. Commands read INDELIBLE_TOKEN, and a drainer INDELIBLE_COLLECTOR_TOKEN, from the environment.",
             id="indelible.E006",
         )
         for key in _secrets(getattr(django_settings, "INDELIBLE", {}))

@@ -20,12 +20,12 @@ def die() -> None:
 
 def main(moment: str) -> None:
     django.setup()
-    from indelible.django.evidence import _journals, _outbox
+    from indelible.django.evidence import _destination, _journals, _outbox
 
-    recorder: Any = _outbox.recorder_of_drainer()
-    drainer = _outbox.Drainer(_journals.folder(), recorder)
+    recorder: Any = _destination.recorder_of_drainer()
     if moment in ("assigned", "halfway"):
-        drainer._recorder = Dying(recorder, 0 if moment == "assigned" else 1)  # type: ignore[assignment]
+        recorder = Dying(recorder, 0 if moment == "assigned" else 1)
+    drainer = _outbox.Drainer(_destination.OwnJournal(_journals.folder(), recorder))
     if moment == "deleting":
         delete = _outbox.Rows.delete
 

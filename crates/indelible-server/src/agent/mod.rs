@@ -23,6 +23,7 @@ use self::announce::{Announcement, random_token};
 use self::sealing::Sealing;
 use self::status::Message;
 pub use self::status::{NotRecorded, Status};
+use crate::collector::Collector;
 use crate::config::{Config, Recorded};
 use crate::data_dir::{DataDir, create_private_dir, open_lock};
 use crate::http;
@@ -160,6 +161,9 @@ fn run(
     status.set_sinks(sinks.map_err(AgentError::Serve)?);
     let rules = options.config.rules().to_vec();
     status.set_retention(Retention::new(rules, options.config.digest().map(str::to_owned), ingester.key()));
+    let collector = Collector::new(options.dir.clone(), options.config.senders().to_vec());
+    // The random part of the trail's name: nobody else has it, and it never changes.
+    let journal = ingester.origin().as_str().rsplit('/').next().unwrap_or_default().to_owned();
     let changed = Recorded::change(&options.dir, &options.config);
     let (until_idle, shared) = (options.until_idle, Arc::clone(status));
     let sealing = Sealing::start(ingester.key(), Arc::clone(status)).map_err(AgentError::Serve)?;
@@ -171,7 +175,7 @@ fn run(
         result
     });
     let ingesting = ingesting.map_err(AgentError::Serve)?;
-    let served = answer(listener, Arc::clone(status), has_ended);
+    let served = answer(listener, http::router(Arc::clone(status), collector, journal), has_ended);
     status.stop();
     if let Some(retention) = status.retention() {
         retention.end();
@@ -185,7 +189,7 @@ fn run(
 }
 
 /// Answers HTTP until a signal arrives or ingesting has ended.
-fn answer(listener: TcpListener, status: Arc<Status>, has_ended: oneshot::Receiver<()>) -> io::Result<()> {
+fn answer(listener: TcpListener, router: axum::Router, has_ended: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         listener.set_nonblocking(true)?;
@@ -199,7 +203,7 @@ fn answer(listener: TcpListener, status: Arc<Status>, has_ended: oneshot::Receiv
             }
         };
         tokio::select! {
-            never = http::answer(listener, http::router(status)) => match never {},
+            never = http::answer(listener, router) => match never {},
             () = until => Ok(()),
         }
     })

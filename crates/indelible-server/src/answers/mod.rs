@@ -33,8 +33,10 @@ use crate::trail::{StreamRow, TrailError, Waiting};
 pub(crate) const ANSWERS: &str = "answers.json";
 /// Name of the file with the newest committed intents that have markers.
 pub(crate) const COMMITTED: &str = "committed.json";
-/// What a resolver or a drainer leaves in the folder of its service: who made one wants answers.
-pub(crate) const WANTED_BY: [&str; 3] = ["resolver.lock", "outbox.lock", "id"];
+/// What a resolver, a drainer or the collector leaves in the folder of a service: who made one wants answers.
+pub(crate) const WANTED_BY: [&str; 4] = ["resolver.lock", "outbox.lock", "id", COLLECTED];
+/// What the collector leaves there (see [`crate::collector`]).
+pub(crate) const COLLECTED: &str = "collector.lock";
 /// How often answers are written at most, in microseconds.
 const INTERVAL: i64 = 1_000_000;
 /// How often committed intents are written at most, in microseconds.

@@ -26,6 +26,7 @@ use self::read::{Document, Section};
 pub(crate) use self::recorded::Recorded;
 pub(crate) use self::show::{Effective, effective, schema};
 pub(crate) use self::spec::is_name;
+use crate::collector::Permit;
 use crate::data_dir::{DataDir, open_regular};
 use crate::ingest::Deadlines;
 use crate::retention::Rule;
@@ -44,6 +45,7 @@ pub struct Config {
     deadlines: Deadlines,
     sinks: Vec<SinkConfig>,
     rules: Vec<Rule>,
+    senders: Vec<Permit>,
 }
 
 /// One `[[sink]]`.
@@ -135,12 +137,14 @@ impl Config {
         let rules: Vec<_> = document.retention.iter().map(retention::rule).collect();
         let mut mistakes = conflicts(&document, &sinks);
         mistakes.extend(retention::conflicts(&document.retention, &rules));
+        mistakes.extend(too_many_senders(&document));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let listen = document.agent.text("listen").map(|text| text.parse().expect("the address was checked"));
         let deadlines = Deadlines { transaction_deadline_ms: document.agent.integer("transaction_deadline_ms"), ..Deadlines::default() };
-        Ok(Self { file: PathBuf::new(), digest: None, document, listen, deadlines, sinks, rules })
+        let senders = document.collector.iter().filter_map(permit).collect();
+        Ok(Self { file: PathBuf::new(), digest: None, document, listen, deadlines, sinks, rules, senders })
     }
 
     /// Where the agent listens, where the file says so.
@@ -171,6 +175,11 @@ impl Config {
         &self.rules
     }
 
+    /// Who may post an outbox here; nobody without an entry.
+    pub(crate) fn senders(&self) -> &[Permit] {
+        &self.senders
+    }
+
     /// The sinks, in the order of the file.
     pub(crate) fn sinks(&self) -> &[SinkConfig] {
         &self.sinks
@@ -190,6 +199,22 @@ fn sink(dir: &DataDir, section: &Section) -> SinkConfig {
     let target = if required("type") == "stdout" { Target::Stdout } else { Target::Files(files(dir, &name, section)) };
     let shape = Shape::from_name(&required("shape")).unwrap_or_default();
     SinkConfig { name, target, shape, starts_newest: required("start") == "newest", limits: limits(section) }
+}
+
+fn permit(section: &Section) -> Option<Permit> {
+    // A text that is none of both was a mistake, and this is not reached.
+    let digest = read::parse_digest(section.text("token_sha256")?)?;
+    Some(Permit { service: section.text("service")?.to_owned(), token_sha256: digest })
+}
+
+fn too_many_senders(document: &Document) -> Option<Mistake> {
+    let first = document.collector.get(spec::SENDERS_MAX)?;
+    Some(
+        first.mistake(
+            format!("more than {} entries of the collector", spec::SENDERS_MAX),
+            "one token may be shared by the hosts of a service",
+        ),
+    )
 }
 
 fn files(dir: &DataDir, name: &str, section: &Section) -> FilesConfig {

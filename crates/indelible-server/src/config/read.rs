@@ -83,6 +83,7 @@ pub(crate) struct Document {
     pub(crate) agent: Section,
     pub(crate) sinks: Vec<Section>,
     pub(crate) retention: Vec<Section>,
+    pub(crate) collector: Vec<Section>,
 }
 
 /// Reads a text.
@@ -117,12 +118,18 @@ impl Reading<'_> {
                 ("agent", DeValue::Table(table)) => document.agent = self.section(table, spec::AGENT.iter(), name.span()),
                 ("sink", DeValue::Array(sinks)) => document.sinks = sinks.iter().filter_map(|sink| self.sink(sink)).collect(),
                 ("retention", DeValue::Array(rules)) => document.retention = rules.iter().filter_map(|rule| self.rule(rule)).collect(),
+                ("collector", DeValue::Array(senders)) => {
+                    document.collector = senders.iter().filter_map(|sender| self.sender(sender)).collect()
+                }
+                ("collector", _) => {
+                    self.mistake(name.span(), "`collector` is a list of tables".to_owned(), Some("write [[collector]]".to_owned()));
+                }
                 ("retention", _) => {
                     self.mistake(name.span(), "`retention` is a list of tables".to_owned(), Some("write [[retention]]".to_owned()));
                 }
                 ("agent", _) => self.mistake(name.span(), "`agent` is a table".to_owned(), Some("write [agent]".to_owned())),
                 ("sink", _) => self.mistake(name.span(), "`sink` is a list of tables".to_owned(), Some("write [[sink]]".to_owned())),
-                (unknown, _) => self.unknown(unknown, ["agent", "sink", "retention"].into_iter(), name.span()),
+                (unknown, _) => self.unknown(unknown, ["agent", "sink", "retention", "collector"].into_iter(), name.span()),
             }
         }
         document
@@ -134,6 +141,14 @@ impl Reading<'_> {
             return None;
         };
         Some(self.section(table, spec::RETENTION.iter(), rule.span()))
+    }
+
+    fn sender(&mut self, sender: &Spanned<DeValue<'_>>) -> Option<Section> {
+        let DeValue::Table(table) = sender.get_ref() else {
+            self.mistake(sender.span(), "an entry of the collector is a table".to_owned(), Some("write [[collector]]".to_owned()));
+            return None;
+        };
+        Some(self.section(table, spec::COLLECTOR.iter(), sender.span()))
     }
 
     fn sink(&mut self, sink: &Spanned<DeValue<'_>>) -> Option<Section> {
@@ -221,10 +236,21 @@ fn text_value(name: &str, kind: Kind, text: &str) -> Result<(), String> {
         Kind::Address if !text.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) => {
             "an address and a port of loopback, for example 127.0.0.1:8420".to_owned()
         }
+        Kind::Service if !spec::is_service(text) => {
+            format!("1 to {} characters of a-z, 0-9, `.`, `_` and `-`, a letter or digit first", spec::SERVICE_BYTES_MAX)
+        }
+        Kind::Digest if parse_digest(text).is_none() => "a SHA-256 in 64 hexadecimal digits".to_owned(),
         Kind::Query => return text.parse::<Query>().map(drop).map_err(|error| format!("`{name}` is no query: {error}")),
         _ => return Ok(()),
     };
     Err(format!("`{name}` is {said}"))
+}
+
+/// A SHA-256 as it is written.
+pub(super) fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let bytes: Vec<u8> = digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    if text.len() == 64 { bytes.try_into().ok() } else { None }
 }
 
 fn help(kind: Kind, value: &DeValue<'_>) -> Option<String> {

@@ -27,11 +27,14 @@ pub(crate) fn effective(config: &Config) -> Vec<Effective> {
     for rule in &config.document.retention {
         rows.extend(section(&format!("retention.{}", rule.text("name").unwrap_or_default()), rule));
     }
+    for sender in &config.document.collector {
+        rows.extend(section(&format!("collector.{}", sender.text("service").unwrap_or_default()), sender));
+    }
     rows
 }
 
 fn section(prefix: &str, section: &Section) -> Vec<Effective> {
-    let settings = section.settings.iter().filter(|setting| setting.key.name != "name");
+    let settings = section.settings.iter().filter(|setting| setting.key.name != "name" && setting.key.name != "service");
     settings
         .map(|setting| Effective {
             key: format!("{prefix}.{}", setting.key.name),
@@ -64,6 +67,7 @@ pub(crate) fn schema() -> Json {
             "agent": object(spec::AGENT.iter()),
             "sink": { "type": "array", "maxItems": spec::SINKS_MAX, "items": sink },
             "retention": { "type": "array", "maxItems": spec::RULES_MAX, "items": object(spec::RETENTION.iter()) },
+            "collector": { "type": "array", "maxItems": spec::SENDERS_MAX, "items": object(spec::COLLECTOR.iter()) },
         },
     })
 }
@@ -79,6 +83,8 @@ fn property(key: &Key) -> Json {
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Name => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$", "maxLength": spec::NAME_BYTES_MAX }),
+        Kind::Service => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]*$", "maxLength": spec::SERVICE_BYTES_MAX }),
+        Kind::Digest => json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" }),
         Kind::Query => json!({ "type": "string" }),
         Kind::Path | Kind::Address => json!({ "type": "string", "minLength": 1 }),
     };

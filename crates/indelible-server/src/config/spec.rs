@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     Address,
     /// A query (docs/search.md).
     Query,
+    /// The name of a service: `[a-z0-9][a-z0-9._-]*`, at most 64 bytes.
+    Service,
+    /// A SHA-256, in 64 hexadecimal digits.
+    Digest,
 }
 
 /// What holds where the file says nothing.
@@ -168,10 +172,32 @@ pub(crate) const RETENTION: &[Key] = &[
     ),
 ];
 
+/// The most entries of the collector: each request is compared with all of them.
+pub(crate) const SENDERS_MAX: usize = 256;
+/// Longest name of a service, in bytes.
+pub(crate) const SERVICE_BYTES_MAX: usize = 64;
+
+/// What every `[[collector]]` understands.
+pub(crate) const COLLECTOR: &[Key] = &[
+    key("service", Kind::Service, Fallback::Required, "The service whose outbox other hosts may post here."),
+    key(
+        "token_sha256",
+        Kind::Digest,
+        Fallback::Required,
+        "SHA-256 of the token that they show, which is no secret itself; two entries of one service hold while a token is exchanged.",
+    ),
+];
+
 /// The keys that a sink of this type understands.
 pub(crate) fn keys_of_sink(sink_type: Option<&str>) -> impl Iterator<Item = &'static Key> + Clone {
     let of_type: &[Key] = if sink_type == Some("stdout") { &[] } else { FILES };
     SINK.iter().chain(of_type)
+}
+
+/// Whether a text is the name of a service ([`Kind::Service`]).
+pub(crate) fn is_service(text: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    text.len() <= SERVICE_BYTES_MAX && text.bytes().all(of_name) && text.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// Whether a text is a name ([`Kind::Name`]).

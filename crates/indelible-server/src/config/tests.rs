@@ -152,6 +152,29 @@ fn a_rule_of_retention_is_read_and_its_floor_is_not_undercut() {
 }
 
 #[test]
+fn whoever_may_post_an_outbox_is_named_with_the_digest_of_a_token() {
+    let digest = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
+    let entry = |service: &str, digest: &str| format!("[[collector]]\nservice = \"{service}\"\ntoken_sha256 = \"{digest}\"\n");
+    let config = load(&(entry("clinic.eu", digest) + &entry("clinic.eu", &"0".repeat(64)))).unwrap();
+    let [first, second] = config.senders() else { panic!("{:?}", config.senders()) };
+    assert_eq!((first.service.as_str(), &first.token_sha256[..4]), ("clinic.eu", &[0x01, 0x23, 0x45, 0x67][..]));
+    assert_eq!(second.token_sha256, [0; 32]);
+    assert!(effective(&config).iter().any(|row| row.key == "collector.clinic.eu.token_sha256"));
+    for (text, expected) in [
+        (entry("../etc", digest), "2:11: `service` is 1 to 64 characters of a-z, 0-9, `.`, `_` and `-`, a letter or digit first"),
+        (entry("a", &digest[1..]), "3:16: `token_sha256` is a SHA-256 in 64 hexadecimal digits"),
+        (entry("a", &digest.replace('0', "g")), "3:16: `token_sha256` is a SHA-256 in 64 hexadecimal digits"),
+        ("[[collector]]\nservice = \"a\"\n".to_owned(), "1:1: `token_sha256` is missing"),
+        ("collector = 1\n".to_owned(), "1:1: `collector` is a list of tables; write [[collector]]"),
+        ("collector = [1]\n".to_owned(), "1:14: an entry of the collector is a table; write [[collector]]"),
+    ] {
+        assert!(mistakes(&text).iter().any(|found| found.starts_with(expected)), "{:?}", mistakes(&text));
+    }
+    let many: String = (0..=spec::SENDERS_MAX).map(|_| entry("a", digest)).collect();
+    assert_eq!(mistakes(&many).len(), 1);
+}
+
+#[test]
 fn a_changed_file_is_an_event_once() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = DataDir::new(temporary.path());
@@ -187,7 +210,8 @@ fn the_schema_has_every_key_with_its_bounds() {
 fn the_documentation_has_every_key_with_its_default_and_its_bounds() {
     let sinks = spec::AGENT.iter().chain(spec::keys_of_sink(None)).map(|key| (key, include_str!("../../../../docs/sinks.md")));
     let rules = spec::RETENTION.iter().map(|key| (key, include_str!("../../../../docs/retention.md")));
-    for (key, docs) in sinks.chain(rules) {
+    let senders = spec::COLLECTOR.iter().map(|key| (key, include_str!("../../../../docs/evidence.md")));
+    for (key, docs) in sinks.chain(rules).chain(senders) {
         let row = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
         let row = row.unwrap_or_else(|| panic!("no page has a row for {}", key.name));
         let says = |text: &str| assert!(row.contains(&format!("`{text}`")), "{row} does not say {text}");
@@ -199,7 +223,7 @@ fn the_documentation_has_every_key_with_its_default_and_its_bounds() {
         match key.kind {
             spec::Kind::Integer { min, max } => [min, max].into_iter().for_each(|bound| says(&bound.to_string())),
             spec::Kind::Choice(words) => words.iter().for_each(|word| says(word)),
-            spec::Kind::Name | spec::Kind::Path | spec::Kind::Address | spec::Kind::Query => {}
+            spec::Kind::Name | spec::Kind::Path | spec::Kind::Address | spec::Kind::Query | spec::Kind::Service | spec::Kind::Digest => {}
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) const IDS: &[&str] = &["journal.answers"];
 /// The most bytes that are read: as many as an application reads.
 const BYTES_MAX: u64 = 64 << 20;
 /// Write bits of a folder for its owner, its group, and everybody.
-const WRITES: [u32; 3] = [0o200, 0o020, 0o002];
+pub(super) const WRITES: [u32; 3] = [0o200, 0o020, 0o002];
 /// Read bits in the same order.
 const READS: [u32; 3] = [0o400, 0o040, 0o004];
 
@@ -77,7 +77,7 @@ fn fault(folder: &Path, trail: &fs::Metadata) -> Option<(String, String)> {
 }
 
 /// Whether a user may what these bits allow, by the mode alone: root may everything, and tells nothing of others.
-fn may(metadata: &fs::Metadata, bits: [u32; 3], uid: u32, gid: u32) -> bool {
+pub(super) fn may(metadata: &fs::Metadata, bits: [u32; 3], uid: u32, gid: u32) -> bool {
     let [owner, group, others] = bits;
     let bit = if metadata.uid() == uid {
         owner

@@ -7,6 +7,7 @@
 mod agent;
 mod answers;
 mod clock;
+mod collector;
 mod directory;
 mod host;
 mod journals;
@@ -108,6 +109,7 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
     checks.extend(clock::checks(trail.reader()));
     checks.extend(host::checks(dir));
     checks.extend(sinks::checks(dir, &config, &agent));
+    checks.extend(collector::checks(dir, &config));
     checks.extend(retention::checks(dir, &config, trail.reader()));
     checks
 }
@@ -116,7 +118,7 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
 pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
     let journals = [journals::IDS, answers::IDS];
     let before = [directory::IDS, agent::IDS, keys::IDS, trail::IDS];
-    let after = [records::IDS, clock::IDS, host::IDS, sinks::IDS, retention::IDS];
+    let after = [records::IDS, clock::IDS, host::IDS, sinks::IDS, collector::IDS, retention::IDS];
     let groups = before.into_iter().chain(journals).chain(after);
     groups.flatten().copied()
 }

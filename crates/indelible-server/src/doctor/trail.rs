@@ -204,15 +204,19 @@ impl<'a> Trail<'a> {
     fn in_doubt(&self) -> Check {
         let id = "trail.in_doubt";
         let Ok(reader) = &self.reader else { return Check::skipped(id, "the trail cannot be read") };
-        let select = "SELECT count(*) FILTER (WHERE in_doubt = 0), count(*) FILTER (WHERE in_doubt = 1) FROM pending";
-        let counts = reader
-            .open_file()
-            .connection()
-            .map(|connection| connection.query_row(select, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))));
-        match counts {
-            Ok(Ok((waiting, 0))) => Check::ok(id, format!("{waiting} intents wait for their outcome, none is in doubt")),
-            Ok(Ok((_, doubted))) => {
-                let finding = format!("{doubted} transactions ended without saying how: their records say in_doubt until somebody knows");
+        let select = "SELECT count(*) FILTER (WHERE in_doubt = 0), count(*) FILTER (WHERE in_doubt = 1), min(ingested_at) FROM pending";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?));
+        let age = |oldest: i64| now().micros().saturating_sub(oldest) / 1_000_000;
+        match reader.open_file().connection().map(|connection| connection.query_row(select, [], row)) {
+            Ok(Ok((_, _, None))) => Check::ok(id, "no intent waits for its outcome, none is in doubt"),
+            Ok(Ok((waiting, 0, Some(oldest)))) => {
+                Check::ok(id, format!("{waiting} intents wait for their outcome, the oldest for {} s; none is in doubt", age(oldest)))
+            }
+            Ok(Ok((_, doubted, Some(oldest)))) => {
+                let finding = format!(
+                    "{doubted} transactions ended without saying how: their records say in_doubt until somebody knows; the oldest unresolved is {} s old",
+                    age(oldest)
+                );
                 Check::warn(id, finding, command(self.dir, "search outcome:unknown"))
             }
             Ok(Err(error)) => Check::fail(id, error.to_string(), command(self.dir, "verify")),

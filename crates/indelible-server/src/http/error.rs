@@ -20,11 +20,19 @@ pub(super) struct Problem {
     /// Where in `q`, in characters from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    /// Which rows of an outbox are not what it has written, from 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<usize>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string(), help: None, column: None }
+        Self { status, error: error.to_string(), help: None, column: None, damaged: Vec::new() }
+    }
+
+    pub(super) fn rows(mut self, damaged: Vec<usize>) -> Self {
+        self.damaged = damaged;
+        self
     }
 
     pub(super) fn help(mut self, help: &str) -> Self {

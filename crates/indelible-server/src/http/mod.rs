@@ -16,12 +16,14 @@
 //! | `GET /v1/retention/run` | how far it has come; JSON |
 //! | `POST /v1/retention/holds` | 204 when a hold was added or released |
 //! | `POST /v1/links` | a one-time link for a browser; JSON |
+//! | `… /v1/outbox/{service}…` | outboxes of other hosts, with a token of their own, see [`collector`] |
 //!
 //! Beside that it answers pages for people, see [`pages`].
 //!
 //! What is under `/v1` is for those who know the token in `agent.json` (`Authorization: Bearer TOKEN`), the others get 401.
 //! Every answer that shows records was recorded as `audit.read` before it leaves. Errors are `{"error":…,"help":…}`.
 
+mod collector;
 mod condition;
 mod connections;
 mod error;
@@ -42,6 +44,7 @@ use axum::{Json, Router, middleware};
 use serde::Serialize;
 
 use crate::agent::Status;
+use crate::collector::Collector;
 use crate::sink::Health as SinkHealth;
 use crate::trail::SealedFiles;
 use condition::Condition;
@@ -65,16 +68,24 @@ struct Api {
     searches: tokio::sync::Semaphore,
     checks: Arc<pages::Checks>,
     kept: Arc<SealedFiles>,
+    collector: Arc<Collector>,
+    /// Turns of those who post rows.
+    receiving: tokio::sync::Semaphore,
+    /// What names this collector in databases.
+    journal: String,
 }
 
-/// The routes of the agent.
-pub(crate) fn router(status: Arc<Status>) -> Router {
+/// The routes of the agent. `journal` names its collector in the databases of other hosts.
+pub(crate) fn router(status: Arc<Status>, collector: Collector, journal: String) -> Router {
     let api = Api {
         status,
         sittings: Sittings::default(),
         searches: tokio::sync::Semaphore::new(events::SEARCHES_AT_ONCE),
         checks: Arc::default(),
         kept: Arc::default(),
+        collector: Arc::new(collector),
+        receiving: tokio::sync::Semaphore::new(collector::RECEIVED_AT_ONCE),
+        journal,
     };
     let api = Arc::new(api);
     Router::new()
@@ -91,6 +102,10 @@ pub(crate) fn router(status: Arc<Status>) -> Router {
         .route("/v1/links", post(pages::issue))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token))
         .merge(pages::router(&api))
+        .route("/v1/outbox/{service}/answers", get(collector::answers))
+        .route("/v1/outbox/{service}/answers/{stream}", get(collector::answers))
+        .route("/v1/outbox/{service}/streams", post(collector::lend))
+        .route("/v1/outbox/{service}/streams/{stream}", get(collector::look).post(collector::receive).delete(collector::end))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path") })

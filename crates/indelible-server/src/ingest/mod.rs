@@ -217,7 +217,8 @@ impl Ingester {
     pub(crate) fn step(&mut self, now: Timestamp) -> Result<Step, IngestError> {
         self.discover()?;
         let unresolved = self.file.unresolved()?;
-        let Round { batch, unread_streams } = self.read(&unresolved);
+        let Round { mut batch, unread_streams } = self.read(&unresolved);
+        self.add_the_empty(&mut batch);
         let overdue = self.overdue(&unresolved, now);
         let mut step = Step {
             worked: !batch.is_empty() || !overdue.is_empty(),
@@ -313,6 +314,17 @@ impl Ingester {
         self.rounds.read(&mut self.tails, budget, &wanted)
     }
 
+    /// Adds streams that have ended and that nothing was read of. Rows of an outbox may be assigned to one, and only a stream that is known is
+    /// named in the answers: its drainer died before its first frame.
+    fn add_the_empty(&self, batch: &mut Vec<(StreamId, String, Vec<Found>)>) {
+        let empty = self.tails.iter().filter(|tail| tail.has_ended() && !self.file.knows(tail.stream()));
+        for tail in empty {
+            if batch.iter().all(|(stream, ..)| *stream != tail.stream()) {
+                batch.push((tail.stream(), tail.service().to_owned(), Vec::new()));
+            }
+        }
+    }
+
     /// Intents that have waited long enough. One whose stream has not been read to its end may still find its outcome there.
     fn overdue(&self, unresolved: &[Unresolved], now: Timestamp) -> Vec<Unresolved> {
         let behind: HashSet<StreamId> = self.tails.iter().filter(|tail| tail.is_behind()).map(Tail::stream).collect();
@@ -346,6 +358,9 @@ impl Ingester {
             changes: Vec::new(),
         };
         for (stream, service, found) in found {
+            // Also where nothing follows that moves it: a stream of which only a torn tail came is known as well.
+            let next_sequence = apply.batch.next_sequence(stream);
+            apply.batch.set_next_sequence(stream, &service, next_sequence);
             for found in found {
                 apply.found(stream, &service, found)?;
             }

@@ -440,6 +440,16 @@ impl Journal {
         }
     }
 
+    /// Gives the stream back as it stands, as a process does that is killed: not even CLOSE is written. Later frames go to a new stream.
+    pub(crate) fn abandon(&self) -> Result<(), Error> {
+        let mut writer = self.writer.take(TURN_PATIENCE)?;
+        *writer = Writer::new();
+        let section = self.forks.enter();
+        drop(self.lock.lock().map_err(|_| Error::Poisoned)?.take());
+        drop(section);
+        Ok(())
+    }
+
     /// Writes what waits and CLOSE, into the reserve where the disk is full, and gives the lock back. Later frames go to a new stream. Where
     /// nothing was appended and something was lost, a stream is opened to say so.
     pub(crate) fn close(&self) -> Result<(), Error> {

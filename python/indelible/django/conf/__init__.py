@@ -43,8 +43,8 @@ __all__ = [
 Setting = Callable[[Given, Site], Any]
 
 _GROUPS: Final = (_service, _requests, _models, _actors, _additions, _intents, _selection, _guarantees)
-# Variables of the same prefix that belong to the `indelible` binary.
-_BINARY_VARIABLES: Final = frozenset({"INDELIBLE_BINARY", "INDELIBLE_SERVER", "INDELIBLE_TOKEN"})
+# Variables of the same prefix that are no settings: those of the `indelible` binary, and secrets.
+_OTHER_VARIABLES: Final = frozenset({"INDELIBLE_BINARY", "INDELIBLE_SERVER", "INDELIBLE_TOKEN", "INDELIBLE_COLLECTOR_TOKEN"})
 
 
 def _function_of(field: str) -> Setting:
@@ -92,7 +92,7 @@ def _unknown_keys(source: Mapping[str, Any], environ: Mapping[str, str]) -> list
     ]
     for variable in environ:
         key = variable.removeprefix("INDELIBLE_")
-        if key == variable or key in KEYS or variable in _BINARY_VARIABLES:
+        if key == variable or key in KEYS or variable in _OTHER_VARIABLES:
             continue
         # The prefix is not ours alone: only what looks like a slip of the pen is a mistake.
         if (hint := did_you_mean(key, KEYS)) is not None:

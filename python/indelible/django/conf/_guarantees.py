@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from indelible import _modes
 from indelible.django.conf._given import Given, Invalid, Site, integer, known_keys
@@ -28,6 +29,33 @@ def evidence(given: Given, site: Site) -> str:
     row instead of the journal, for hosts without a durable disk. Both need the app ``indelible.django.evidence``.
     """
     return given.choice("ack", ("ack", "marker", "outbox"))
+
+
+def collector(given: Given, site: Site) -> str:
+    """The agent of another host that an outbox is drained to (``COLLECTOR``, default ``""``: the journal of this host).
+
+    An address with ``https``; with ``http`` only one of loopback, where something else encrypts. The token is none of the settings: it is in the
+    environment of the drainer, as ``INDELIBLE_COLLECTOR_TOKEN``.
+    """
+    value = given.text("")
+    if value and (fault := _fault_of_address(value)):
+        raise Invalid(fault, "Write an address such as 'https://trail.example.org'.")
+    return value
+
+
+def _fault_of_address(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is no address: {error}"
+    if not host or parts.scheme not in ("http", "https") or any(character.isspace() for character in url):
+        return "is no address"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return "must be an address and nothing else: no user, no password, no query"
+    if parts.scheme == "http" and host not in ("127.0.0.1", "::1", "localhost"):
+        return "must begin with https://, since events and a token go there"
+    return None
 
 
 def durability(given: Given, site: Site) -> str:

@@ -46,6 +46,7 @@ class Settings:
     models: str | Mapping[str, Mapping[str, Any]]
     mask: Mask
     evidence: Literal["ack", "marker", "outbox"]
+    collector: str
     durability: Literal["buffered", "synced"]
     on_failure: str | Mapping[str, str]
     on_error: Literal["degrade", "raise"]

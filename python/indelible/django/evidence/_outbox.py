@@ -2,30 +2,26 @@
 
 A row first says in the database at which position its OUTCOME will be, then INTENT and OUTCOME are journaled there, and it is deleted when the
 agent has that position for good. The journal is one that nothing else is recorded in, so that what stands at an assigned position is the
-row's or nothing. Whoever dies leaves rows assigned to a stream that ends: of each the agent's answers say whether it arrived.
+row's or nothing. Whoever dies leaves rows assigned to a stream that ends: of each the agent's answers say whether it arrived. Who does not know
+any more what a row is assigned to, or what arrived of it, ends the stream too: rows are then taken over as those of the dead.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from django.db import DatabaseError, connections
 
-from indelible import _runtime
 from indelible._errors import IndelibleError
 from indelible.django import _evidence
-from indelible.django.evidence import _journals, _marks
-from indelible.django.evidence._answers import Answers, answers_in
+from indelible.django.evidence import _marks
+from indelible.django.evidence._answers import Answers
+from indelible.django.evidence._destination import Destination, Look, StreamLost, Taken
 from indelible.django.evidence._tables import BATCH, Table, first_line, identifier
-
-if TYPE_CHECKING:
-    from indelible import _native
 
 TAKEN_AT_ONCE: Final = 200
 """How many rows are assigned in one transaction."""
@@ -44,18 +40,8 @@ class Assigned(NamedTuple):
 
 
 @dataclass
-class Taken:
-    """A row of this process on its way. ``announced``: its INTENT is in a journal already."""
-
-    intent: uuid.UUID
-    payload: bytes
-    sequence: int
-    announced: bool = False
-
-
-@dataclass
 class Drained:
-    """What one round did. ``problems`` say by database why nothing more."""
+    """What one round did. ``problems`` say by database, or by destination, why nothing more."""
 
     journaled: int = 0
     deleted: int = 0
@@ -132,34 +118,44 @@ class Rows(Table):
 
 
 class Drainer:
-    """Drains all databases of a service into one journal. For one thread; nothing else may be recorded by ``recorder``."""
+    """Drains all databases of a service to one destination. For one thread."""
 
-    def __init__(self, folder: Path, recorder: _native.Recorder) -> None:
-        self._folder = folder
-        self._recorder = recorder
-        self._answers = answers_in(folder)
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
         self._queues: dict[str, deque[Taken]] = {}
         self._journaled: dict[str, dict[uuid.UUID, int]] = {}
         self._stream: uuid.UUID | None = None
 
     def round(self) -> Drained:
-        """Journals what waits and deletes what the agent has. Never raises for a database or the journal."""
+        """Journals what waits and deletes what the agent has. Never raises for a database or the destination."""
         done = Drained()
+        try:
+            look = self._look()
+        except (IndelibleError, OSError) as error:
+            done.problems[self.destination.name] = first_line(error)
+            return done
         for alias in connections:
             if not _evidence.obstacle(connections[alias], "outbox"):
-                self._guarded(alias, done, lambda rows: self._drain(rows, done))
+                self._guarded(alias, done, lambda rows: self._drain(rows, look, done))
         return done
 
-    def give_back(self) -> bool:
-        """Takes back the assignments of what was not journaled, so that the journal can be closed.
-
-        ``False``: some could not be. The process must end without closing it then: whatever closing writes would stand where a row says
-        that its own frame is.
-        """
+    def end(self) -> None:
+        """Takes back the assignments of what was not journaled, and ends the stream. Never raises for a database."""
         done = Drained()
         for alias in [alias for alias, queue in self._queues.items() if queue]:
             self._guarded(alias, done, self._release)
-        return not any(self._queues.values())
+        if any(self._queues.values()):
+            # Ending in order would write where a row says that its own frame is.
+            self._lose()
+        else:
+            self.destination.close()
+
+    def _look(self) -> Look:
+        try:
+            return self.destination.look()
+        except StreamLost:
+            self._forget()
+            return self.destination.look()
 
     def _guarded(self, alias: str, done: Drained, work: Callable[[Rows], None]) -> None:
         rows = Rows(alias)
@@ -169,36 +165,46 @@ class Drainer:
                 work(rows)
             else:
                 done.problems[alias] = "the table indelible_outbox is not there: run manage.py migrate"
-        except (DatabaseError, IndelibleError, OSError) as error:
+        except DatabaseError as error:
+            done.problems[alias] = first_line(error)
+            connections[alias].close()
+            # It may have been the answer to a COMMIT that was lost, and rows may be assigned to positions that others would get.
+            self._lose()
+        except (IndelibleError, OSError) as error:
             done.problems[alias] = first_line(error)
             connections[alias].close()
 
-    def _drain(self, rows: Rows, done: Drained) -> None:
-        journal = _journals.journal_id()
-        if journal is None:
-            raise IndelibleError(f"{self._folder} cannot be written")
+    def _lose(self) -> None:
+        """Ends the stream: what of it arrived, the answers will say."""
+        if self._stream is not None:
+            self._forget()
+            self.destination.abandon()
+
+    def _forget(self) -> None:
+        self._queues.clear()
+        self._journaled.clear()
+        self._stream = None
+
+    def _drain(self, rows: Rows, look: Look, done: Drained) -> None:
         self._append(rows, done)
         if any(self._queues.values()):
             # Nothing else may be assigned before: it would be assigned to the same positions.
             raise IndelibleError("the journal does not take what was assigned to it before")
-        stream, _ = self._next()
-        answers = self._answers.value()
-        if answers is not None:
-            done.deleted += self._delete_covered(rows, answers)
-            done.deleted += self._take_over(rows, answers, journal, stream, done)
+        if look.answers is not None:
+            done.deleted += self._delete_covered(rows, look.answers)
+            done.deleted += self._take_over(rows, look.answers, look.journal, done)
         progress = -1
         while progress < done.journaled + done.damaged and (waiting := rows.waiting(TAKEN_AT_ONCE)):
             progress = done.journaled + done.damaged
             stream, sequence = self._next()
-            self._queue(rows).extend(rows.assign(waiting, journal, stream, sequence))
+            self._queue(rows).extend(rows.assign(waiting, look.journal, stream, sequence))
             self._append(rows, done)
 
     def _next(self) -> tuple[uuid.UUID, int]:
-        """Where the next frame will be. Opens the stream, whose folder is on the disk before any row names it."""
-        name, sequence = self._recorder.next_position()
-        stream = uuid.UUID(name)
+        """Where the next frame will be. Where that is another stream, rows of the last one are none of ours any more."""
+        stream, sequence = self.destination.next_position()
         if stream != self._stream:
-            _journals.sync(self._folder)
+            self._forget()
             self._stream = stream
         return stream, sequence
 
@@ -209,25 +215,27 @@ class Drainer:
         """Journals assigned rows in their order, as far as they can be. What cannot be where it was assigned waits again."""
         queue, journaled = self._queue(rows), self._journaled.setdefault(rows.alias, {})
         while queue:
-            taken = queue[0]
+            assert self._stream is not None, "a row is assigned after the stream was opened"
             try:
-                became = self._recorder.append_outbox(taken.payload, str(self._stream), taken.sequence, announced=taken.announced)
-            except ValueError:
+                count, became = self.destination.append(queue, self._stream)
+            except StreamLost:
+                self._forget()
+                raise
+            for taken in [queue.popleft() for _ in range(count)]:
+                journaled[taken.intent] = taken.sequence
+            done.journaled += count
+            if became == "damaged":
                 # What the row holds is not what was put into it. The others move up.
-                rows.release([self._assigned(taken)], damaged=True)
+                rows.release([self._assigned(queue[0])], damaged=True)
                 queue.popleft()
                 done.damaged += 1
                 self._release(rows)
                 return
-            if became == "done":
-                journaled[taken.intent] = taken.sequence
-                queue.popleft()
-                done.journaled += 1
-            elif became == "announced":
-                taken.announced = True
+            if became == "announced":
+                queue[0].announced = True
                 return
-            else:
-                self._move(rows, taken)
+            if became == "moved":
+                self._move(rows, queue[0])
                 return
 
     def _move(self, rows: Rows, taken: Taken) -> None:
@@ -235,7 +243,7 @@ class Drainer:
         self._release(rows)
         if taken.announced:
             stream, following = self._next()
-            rows.reassign(self._assigned(taken), _journals.journal_id(), stream, following)
+            rows.reassign(self._assigned(taken), self._look().journal, stream, following)
             taken.sequence = following
 
     def _assigned(self, taken: Taken) -> Assigned:
@@ -259,16 +267,18 @@ class Drainer:
             del journaled[intent]
         return deleted
 
-    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, own: uuid.UUID, done: Drained) -> int:
+    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, done: Drained) -> int:
         """Finishes what drainers before this one began; how many of their rows are deleted."""
         deleted, forgotten, after = 0, 0, uuid.UUID(int=0)
         while found := rows.assigned(journal, after):
             covered = []
             for row in found:
                 answer = answers.streams.get(row.stream)
+                if row.stream == self._stream:
+                    continue
                 if answer is None:
-                    forgotten += row.stream != own and self._is_forgotten(row.stream, answers)
-                elif row.stream != own and answer.ended:
+                    forgotten += self._is_forgotten(row.stream, answers)
+                elif answer.ended:
                     announced, answered = answer.covers(row.sequence - 1), answer.covers(row.sequence)
                     if announced and answered:
                         covered.append(row.intent)
@@ -287,7 +297,7 @@ class Drainer:
 
     def _is_forgotten(self, stream: uuid.UUID, answers: Answers) -> bool:
         """Whether the agent has nothing more to say of a stream, neither now nor later."""
-        return answers.names_all_streams and not os.path.lexists(self._folder / str(stream))
+        return answers.names_all_streams and not self.destination.has_folder(stream)
 
     def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained, *, announced: bool) -> None:
         payload = rows.payload(row.intent)
@@ -298,9 +308,3 @@ class Drainer:
         if rows.reassign(row, journal, stream, sequence):
             self._queue(rows).append(Taken(row.intent, payload, sequence, announced))
             self._append(rows, done)
-
-
-def recorder_of_drainer() -> _native.Recorder | None:
-    """A recorder with a stream of its own, which passes on what was recorded before: nothing is left out, added or masked a second time."""
-    settings = replace(_runtime.runtime().settings, ignore_actions=(), anonymous=True, call_site=0.0, masker=None, nowhere=False)
-    return _runtime.Runtime(settings).recorder()

@@ -1,28 +1,34 @@
-"""``manage.py indelible outbox drain``: takes committed events out of the database and into the journal."""
+"""``manage.py indelible outbox drain``: takes committed events out of the database and into a journal, of this host or of a collector."""
 
 from __future__ import annotations
 
 import os
-import sys
+import random
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from indelible.django import _evidence
+from indelible import _runtime
+from indelible.django import _evidence, conf
 from indelible.django.evidence import _journals
-from indelible.django.evidence._outbox import Drained, Drainer, recorder_of_drainer
+from indelible.django.evidence._collector import TOKEN_VARIABLE, Collector
+from indelible.django.evidence._destination import Destination, OwnJournal, recorder_of_drainer
+from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.evidence._resolver import Lock
 from indelible.django.management._binary import Failure
 from indelible.django.management._following import stopping_event
 from indelible.django.management._table import Write
 
 INTERVAL_S: Final = 0.5
+PAUSE_MAX_S: Final = 30.0
+"""The longest pause after a round that could not do its work."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of the command."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    drain = verbs.add_parser("drain", help="journal what waits in the outbox, and delete what the agent has")
+    drain = verbs.add_parser("drain", help="journal what waits in the outbox, here or at the COLLECTOR, and delete what the agent has")
     drain.add_argument("--follow", action="store_true", help="go on until told to stop, every half second")
 
 
@@ -35,26 +41,55 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
     if "outbox" not in _evidence.asked_anywhere():
         raise Failure("EVIDENCE is not 'outbox', so there is nothing to drain", "python manage.py indelible settings")
     folder = _journals.folder()
-    recorder = recorder_of_drainer()
+    destination = _destination(folder)
     lock = Lock(folder, "outbox.lock")
-    if recorder is None or not lock.hold():
-        why = "nothing can be journaled" if recorder is None else "another process of this service drains already"
-        raise Failure(f"{why} ({folder})", "python manage.py indelible hello")
-    drainer = Drainer(folder, recorder)
+    if not lock.hold():
+        raise Failure(f"another process of this service drains already, or {folder} cannot be written", "python manage.py indelible hello")
+    drainer = Drainer(destination)
     stopping = stopping_event() if options["follow"] else None
     problems: Mapping[str, str] = {}
+    pause = INTERVAL_S
     while True:
         done = drainer.round()
         _tell(write, done, always=stopping is None or done.problems != problems)
         problems = done.problems
-        if stopping is None or stopping.wait(INTERVAL_S):
+        pause = _pause(pause, done)
+        if stopping is None or stopping.wait(pause):
             break
-    if not drainer.give_back():
-        # Closing the journal in order would write where a row says that its own frame is.
-        sys.stdout.flush()
-        os._exit(1)
-    recorder.close()
+    drainer.end()
     lock.release()
+
+
+def _destination(folder: Path) -> Destination:
+    settings = conf.active()
+    if any(problem.key == "COLLECTOR" for problem in settings.problems):
+        # Its default would stand in: the journal of a host that may have no disk for it.
+        raise Failure("INDELIBLE['COLLECTOR'] is no address that events can go to", "python manage.py check")
+    if settings.collector:
+        return _collector(settings.collector, folder)
+    recorder = recorder_of_drainer()
+    if recorder is None:
+        raise Failure(f"nothing can be journaled ({folder})", "python manage.py indelible hello")
+    return OwnJournal(folder, recorder)
+
+
+def _collector(url: str, folder: Path) -> Collector:
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise Failure(f"the token of {url} is not in the environment ({TOKEN_VARIABLE})", f"export {TOKEN_VARIABLE}=…")
+    try:
+        # For the lock: of drainers on this host, one is enough.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be made: {error}", f"install -d -m 700 {folder}") from error
+    return Collector(url, _runtime.runtime().settings.service, token)
+
+
+def _pause(last: float, done: Drained) -> float:
+    """Until the next round: longer after each that could not do its work, and by chance shorter, since drainers of many hosts wait together."""
+    if not done.problems or done.did_something:
+        return INTERVAL_S
+    return min(2 * last, PAUSE_MAX_S) * random.uniform(0.75, 1.0)
 
 
 def _tell(write: Write, done: Drained, *, always: bool) -> None:

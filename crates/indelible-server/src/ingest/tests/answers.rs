@@ -150,6 +150,33 @@ fn a_torn_tail_does_not_count_as_ingested_and_neither_does_a_gap_also_after_a_re
     assert_eq!(stream_of(&answers(&mut site), &stream), expected);
 }
 
+/// A drainer that was killed before its first frame had assigned rows to its stream. The agent removed the empty folder and never named the stream, so
+/// nobody could say that nothing had arrived: the rows stayed where they were for ever.
+#[test]
+fn a_stream_that_ended_without_a_frame_is_named_also_after_a_restart() {
+    let mut site = Site::new();
+    // After their names say that they were born.
+    site.now_ms = 1_110_000_000_000;
+    let (mut empty, mut torn) = (site.stream(1), site.stream(2));
+    torn.append_bytes(&[9; 30]);
+    fs::write(file(&site, "outbox.lock"), "").unwrap();
+    site.step();
+    assert!(!file(&site, ANSWERS).exists(), "their processes live, and there is nothing to say");
+    empty.die();
+    torn.die();
+    site.step();
+    let expected = serde_json::json!({"high_water": 0, "ended": true});
+    for _ in 0..2 {
+        let said = answers(&mut site);
+        assert_eq!((stream_of(&said, &empty), stream_of(&said, &torn)), (expected.clone(), expected.clone()));
+        site.kill();
+        fs::remove_file(file(&site, ANSWERS)).unwrap();
+        site.start().unwrap();
+    }
+    assert!(!site.step().worked, "it is told once");
+    site.intact();
+}
+
 #[test]
 fn streams_are_named_after_their_file_is_closed_and_after_a_restart() {
     let mut site = Site::with_files_of(3);
