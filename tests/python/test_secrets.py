@@ -183,6 +183,11 @@ def text_bodies(site: Site, secret: Secret) -> None:
     site.client.post("/echo", secret.in_prose(), content_type="text/plain")
 
 
+def pages(site: Site, secret: Secret) -> None:
+    field = f'<input type="hidden" name="{secret.key}" value="{secret.stored}">'
+    site.client.post("/echo", f"<form>{field}<p>{secret.in_prose()}</p></form>", content_type="text/html; charset=utf-8")
+
+
 def query_strings(site: Site, secret: Secret) -> None:
     site.client.get(f"/echo?page=2&{_query(secret)}")
 
@@ -203,6 +208,11 @@ def exceptions(site: Site, secret: Secret) -> None:
 
     with pytest.raises(RuntimeError):
         close()
+
+
+def errors_of_the_database(site: Site, secret: Secret) -> None:
+    for told in (f"Key ({secret.key})=({secret.stored}) already exists.", f"Failing row contains (7, {secret.stored}, null)."):
+        site.client.get("/fail", {"complaint": f"null value\nDETAIL:  {told}"})
 
 
 def model_changes(site: Site, secret: Secret) -> None:
@@ -309,9 +319,11 @@ CHANNELS: tuple[Callable[[Site, Secret], None], ...] = (
     forms,
     multipart_forms,
     text_bodies,
+    pages,
     query_strings,
     paths,
     exceptions,
+    errors_of_the_database,
     model_changes,
     relations,
     meta_and_reasons,
@@ -342,11 +354,13 @@ def test_no_secret_reaches_any_file(site, channel, capfd, caplog):
     assert site.sealed_files() >= 1, "they stand in sealed blocks"
 
 
-@pytest.mark.parametrize("channel", [channel for channel in CHANNELS if channel is not cookies], ids=lambda channel: channel.__name__)
+@pytest.mark.parametrize(
+    "channel", [channel for channel in CHANNELS if channel not in (cookies, errors_of_the_database)], ids=lambda channel: channel.__name__
+)
 def test_a_seeded_leak_is_found(site, channel):
     """With the detectors switched off and under names that nobody masks, the same secrets do leak, and the search above finds them.
 
-    Not so in cookies: of those nothing is stored at all.
+    Not so in cookies and in what a database says of rows: of those nothing is stored at all.
     """
     apps.configure(conf.load(_Settings({**SETTINGS, "MASK": {"values": []}}), {"INDELIBLE_DATA_DIR": str(site.data_dir)}, testing=True))
     seeded = [dataclasses.replace(secret, name="X-Shelf" if secret.name else None) for secret in PLANTED[::EACH]]

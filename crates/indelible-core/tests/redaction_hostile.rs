@@ -114,6 +114,16 @@ const PIECES: &[&str] = &[
     "[[\"password\",",
     "{\"name\":\"password\",\"value\":",
     "code=1&",
+    "Key (a)=(",
+    "Key (id)=(1) is ",
+    ")=(",
+    "Failing row contains (",
+    "<a value=\"",
+    "<a name=\"password\" value='",
+    "aaaaaa:aaaaaa:",
+    ":1rXa2b:0123456789abcdefghijklmnopqrstuvwxyzABCDE-_",
+    "/bot1:",
+    "password: |\n  a\n",
 ];
 
 #[test]

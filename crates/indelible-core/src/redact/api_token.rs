@@ -14,7 +14,7 @@ const fn shape(prefix: &'static str, trigger: usize, length_min: usize) -> Shape
     Shape { prefix: prefix.as_bytes(), trigger, length_min }
 }
 
-/// GitHub, GitLab, npm, Stripe, OpenAI and its like, Slack, AWS, Google, SendGrid.
+/// GitHub, GitLab, npm, Stripe, OpenAI and its like, Slack, DigitalOcean, Docker, AWS, Google, SendGrid.
 static SHAPES: &[Shape] = &[
     shape("ghp_", 3, 20),
     shape("gho_", 3, 20),
@@ -34,6 +34,11 @@ static SHAPES: &[Shape] = &[
     shape("xoxp-", 4, 13),
     shape("xoxr-", 4, 13),
     shape("xoxs-", 4, 13),
+    shape("xapp-", 4, 13),
+    shape("glrt-", 4, 16),
+    shape("GOCSPX-", 6, 20),
+    shape("dop_v1_", 3, 40),
+    shape("dckr_pat_", 4, 20),
     shape("AKIA", 0, 16),
     shape("ASIA", 0, 16),
     shape("AIza", 0, 35),
@@ -98,6 +103,19 @@ pub(super) fn token_at(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+const BOT: &[u8] = b"/bot";
+const BOT_TOKEN_BYTES_MIN: usize = 30;
+
+/// Finds the token of a Telegram bot in a path, `/bot123456:…/`, of which the colon stands at `colon`.
+pub(super) fn bot_at(text: &[u8], colon: usize) -> Option<Range<usize>> {
+    let digits = text[..colon].iter().rev().take(16).take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || !text[..colon - digits].ends_with(BOT) {
+        return None;
+    }
+    let length = text[colon + 1..].iter().take(BODY_BYTES_MAX).take_while(|&&byte| is_token(byte)).count();
+    (length >= BOT_TOKEN_BYTES_MIN).then_some(colon + 1..colon + 1 + length)
 }
 
 /// Finds the path of a Slack webhook in the URL whose `:` stands at `colon`; who knows it may post.

@@ -20,11 +20,15 @@ pub(super) fn value_at(text: &[u8], colon: usize) -> Option<Range<usize>> {
     let has_own_line =
         !text[line + indent..colon].is_empty() && text[line + indent..colon].iter().all(|&byte| is_name(byte) || byte == b' ');
     let is_gap = text.get(colon + 1).is_none_or(u8::is_ascii_whitespace);
-    if !has_own_line || !is_gap || !has_neighbour(text, line, end) {
+    if !has_own_line || !is_gap {
         return None;
     }
     let start = colon + 1 + text[colon + 1..end].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let value = start..start + text[start..end].trim_ascii_end().len();
+    // The sign alone tells what this is.
+    if !is_block_sign(&text[value.clone()]) && !has_neighbour(text, line, end) {
+        return None;
+    }
     if value.is_empty() || is_block_sign(&text[value.clone()]) { deeper(text, end, indent) } else { Some(value) }
 }
 

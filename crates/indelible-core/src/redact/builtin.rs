@@ -77,6 +77,8 @@ pub(super) const ANYWHERE: &[&str] = &[
     "deploy_key",
     "webhook_key",
     "license_key",
+    "subscription_key",
+    "functions_key",
     "ssh_key",
     "signature",
     "client_assertion",

@@ -12,6 +12,9 @@ const NAME_BYTES_MAX: usize = 128;
 /// Longest run of headers in a part of a form, in bytes.
 const PART_HEADERS_BYTES_MAX: usize = 256;
 
+/// How much of a tag before and behind a value is looked at, in bytes.
+const TAG_BYTES_MAX: usize = 512;
+
 const CDATA_START: &[u8] = b"<![CDATA[";
 const CDATA_END: &[u8] = b"]]>";
 
@@ -25,6 +28,25 @@ impl Redactor {
         let length = bytes[open + 1..at].iter().take_while(|&&byte| is_name(byte) || byte == b':').count();
         let name = text.get(open + 1..open + 1 + length)?;
         if is_opening && self.masks_field(name) { content(bytes, at + 1) } else { None }
+    }
+
+    /// What an element says in `value="…"` or `content="…"`, with its `=` at `at`, where another attribute gives it a sensitive name: the hidden
+    /// fields of a form, `<add key="…" value="…"/>`.
+    pub(super) fn attribute(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let is_value = [&b" value"[..], b" content"].iter().any(|name| bytes[..at].ends_with(name));
+        let quote = *bytes.get(at + 1).filter(|&&byte| is_value && is_quote(byte))?;
+        let floor = at.saturating_sub(TAG_BYTES_MAX);
+        let open = floor + bytes[floor..at].iter().rposition(|byte| matches!(byte, b'<' | b'>'))?;
+        let close = at + 2 + bytes[at + 2..].iter().position(|&byte| byte == quote)?;
+        let mut limit = bytes.len().min(close + TAG_BYTES_MAX);
+        while !text.is_char_boundary(limit) {
+            limit -= 1;
+        }
+        let end = bytes[close..limit].iter().position(|byte| matches!(byte, b'<' | b'>')).map_or(limit, |length| close + length);
+        let is_named = |part: Range<usize>| attribute_names(text, part).any(|name| self.masks_field(name));
+        let is_secret = bytes[open] == b'<' && (is_named(open..at) || is_named(close..end));
+        if is_secret { some_value(at + 2..close) } else { None }
     }
 
     /// The word after the option of a command line whose first dash stands at `at`: `--name value`, `'--name', 'value'`.
@@ -77,6 +99,16 @@ impl Redactor {
         let length = find(&bytes[start..], b"\n--").unwrap_or(bytes.len() - start);
         some_value(start..start + bytes[start..start + length].trim_ascii_end().len())
     }
+}
+
+/// What the attributes `name`, `key` and `id` say in this part of a tag.
+fn attribute_names(text: &str, part: Range<usize>) -> impl Iterator<Item = &str> {
+    let inside = text.get(part).unwrap_or_default();
+    inside.match_indices('=').filter_map(|(at, _)| {
+        let is_name = [" name", " key", " id"].iter().any(|name| inside[..at].ends_with(name));
+        let quote = inside[at + 1..].chars().next().filter(|&quote| is_name && matches!(quote, '"' | '\''))?;
+        inside[at + 2..].split_once(quote).map(|(name, _)| name)
+    })
 }
 
 /// Where the tuple, list or mapping of Python ends that begins at `opening`; brackets inside quotes do not count.

@@ -1,6 +1,7 @@
 //! The token of Django's links for a new password, which is a segment of their path: `/reset/Mg/c8v2d1-0123…/`.
 //!
-//! It is the time in base 36, a dash and 32 hexadecimal digits. Whoever sees it before it is used may set the password.
+//! It is the time in base 36, a dash and 32 hexadecimal digits. Whoever sees it before it is used may set the password. In links of allauth
+//! the user stands before it: `/reset/key/2-c8v2d1-0123…/`.
 
 use std::ops::Range;
 
@@ -18,8 +19,17 @@ pub(super) fn token_at(text: &[u8], dash: usize) -> Option<Range<usize>> {
     }
     let time = text[..dash].iter().rev().take(*TIME_BYTES.end()).take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')).count();
     let (start, end) = (dash - time, dash + 1 + DIGEST_BYTES);
-    let is_segment = start > 0 && text[start - 1] == b'/' && text.get(end).is_none_or(|&byte| ends_segment(byte));
+    let is_begun = start > 0 && (text[start - 1] == b'/' || follows_user(text, start));
+    let is_segment = is_begun && text.get(end).is_none_or(|&byte| ends_segment(byte));
     (is_segment && TIME_BYTES.contains(&time)).then_some(start..end)
+}
+
+const USER_BYTES_MAX: usize = 13;
+
+fn follows_user(text: &[u8], start: usize) -> bool {
+    let Some(before) = text[..start].strip_suffix(b"-") else { return false };
+    let user = before.iter().rev().take(USER_BYTES_MAX).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    user > 0 && before[..before.len() - user].ends_with(b"/key/")
 }
 
 /// Whether the dash may stand in one: a look that turns most dashes away.

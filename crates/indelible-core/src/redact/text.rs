@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::detectors::Detector;
 use super::pairs::{Pairs, Separator, name_before, value_after};
 use super::{
-    MASK, Redactor, api_token, block, card, credential, jwt, oauth, password_hash, pem, percent, reset_token, table, url, user_option,
-    words,
+    MASK, Redactor, api_token, block, card, credential, jwt, oauth, password_hash, pem, percent, reset_token, signed, table, url,
+    user_option, words,
 };
 
 /// What may stand at a byte.
@@ -217,14 +217,15 @@ impl Scan<'_, '_> {
             Trigger::Dash => self.dash(at),
             Trigger::Colon => self.colon(at),
             Trigger::Equals => {
-                self.redactor.part(self.text, at).or_else(|| self.pair(at)).or_else(|| oauth::code_at(self.text.as_bytes(), at))
+                let named = self.redactor.part(self.text, at).or_else(|| self.redactor.attribute(self.text, at)).or_else(|| self.pair(at));
+                named.or_else(|| self.redactor.key_values(self.text, at)).or_else(|| oauth::code_at(self.text.as_bytes(), at))
             }
             Trigger::Percent => {
                 self.is_encoded |= percent::is_triple(&self.text.as_bytes()[at..]);
                 self.pair(at)
             }
             Trigger::Tag => self.redactor.element(self.text, at),
-            Trigger::Bracket => self.redactor.second_of_pair(self.text, at),
+            Trigger::Bracket => self.redactor.second_of_pair(self.text, at).or_else(|| Redactor::failing_row(self.text.as_bytes(), at)),
             Trigger::Prefix => self.api_token(at),
             Trigger::Dollar => self.password_hash(at),
         };
@@ -303,13 +304,22 @@ impl Scan<'_, '_> {
             return Some(self.password.clone());
         }
         if !self.text.as_bytes()[at..].starts_with(b"://") {
-            return self.pair(at);
+            return self.signed(at).or_else(|| self.pair(at));
         }
         // The password is masked when the scan gets there: the user name is looked at too.
         if self.has(Detector::UrlPassword) {
             self.password = url::password_at(self.text.as_bytes(), at).unwrap_or(0..0);
         }
         if self.has(Detector::ApiToken) { api_token::webhook_at(self.text.as_bytes(), at) } else { None }
+    }
+
+    /// A value with its signature, or the token in a path of Telegram's, which goes on behind the colon.
+    fn signed(&self, at: usize) -> Option<Range<usize>> {
+        if !self.has(Detector::ApiToken) {
+            return None;
+        }
+        let text = self.text.as_bytes();
+        self.unmasked(signed::value_at(text, at).or_else(|| api_token::bot_at(text, at))?)
     }
 
     fn pair(&self, at: usize) -> Option<Range<usize>> {
