@@ -13,8 +13,9 @@ from django.db.models import ProtectedError
 import indelible
 from indelible.django import _intent
 from indelible.django._intent import declare
+from indelible.django.formatters import Formatter, register_formatter, reset
 from indelible.testing import capture_events
-from testproject.models import Condition, Doctor, Employee, Manager, Patient, Ticket, Visit
+from testproject.models import Condition, Doctor, Employee, Manager, Patient, Ticket, Unique, Visit
 from trails import Trail, fields, only_change
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -165,6 +166,19 @@ def test_a_statement_that_fails_leaves_the_attempt(database: str, trail: Trail, 
     assert (event["action"], event["outcome"], event["error"]["type"]) == ("ticket.open", "failure", "IntegrityError")
 
 
+def test_what_the_database_says_of_a_row_in_its_errors_is_masked(database: str, trail: Trail) -> None:
+    Unique.objects.create(code="c0ffee")
+    trail.forget()
+    for row in (Unique(code="c0ffee"), Unique(code="c0ffee2", hits=None)):
+        with pytest.raises(IntegrityError), declare(row):
+            row.save()
+    messages = [event["error"]["message"] for event in trail.changes()]
+    assert len(messages) == 2
+    assert not [message for message in messages if "c0ffee" in message]
+    if database == "postgresql":
+        assert ["Key (code)=([masked]) already exists." in messages[0], "row contains ([masked])." in messages[1]] == [True, True]
+
+
 def test_what_was_committed_before_the_block_failed_is_no_failed_attempt(patient: Patient, trail: Trail) -> None:
     with pytest.raises(LookupError), declare(patient, action="patient.discharge"):
         renamed(patient, LookupError())
@@ -258,6 +272,38 @@ def test_two_records_are_two_events_and_the_first_has_the_changes(patient: Patie
     discharged, notified = trail.changes()
     assert (discharged["action"], "changes" in discharged) == ("patient.discharge", True)
     assert (notified["action"], "changes" in notified) == ("patient.notify", False)
+
+
+@pytest.mark.scenario(30)
+@pytest.mark.defect("S-4")
+def test_record_never_takes_the_place_of_another_change_of_the_instance(patient: Patient, trail: Trail) -> None:
+    condition = Condition.objects.create(code="flu")
+    trail.forget()
+    with transaction.atomic():
+        patient.name = "Ana Maria"
+        patient.save()
+        patient.conditions.add(condition)
+        indelible.record("patient.weigh", resource=patient, kind="change", changes=[{"field": "weight", "old": 70, "new": 71}])
+        indelible.record("patient.delete", resource=patient, kind="change")
+        indelible.record("patient.rename", resource=patient, kind="change", changes=[{"field": "name", "old": "x", "new": "a lie"}])
+        indelible.record("patient.diagnose", resource=patient, kind="change")
+    renamed, diagnosed, weighed, deleted = trail.changes()
+    assert (renamed["action"], fields(renamed)) == ("patient.rename", {"name": ("Ana", "Ana Maria")})
+    assert (diagnosed["action"], diagnosed["changes"][0]["field"]) == ("patient.diagnose", "conditions")
+    assert (weighed["action"], fields(weighed)) == ("patient.weigh", {"weight": (70, 71)})
+    assert (deleted["action"], "changes" in deleted) == ("patient.delete", False)
+
+
+def test_what_a_formatter_said_about_a_change_stays_with_it(patient: Patient, trail: Trail) -> None:
+    register_formatter(Patient, Formatter)
+    try:
+        with transaction.atomic():
+            patient.name = "Ana Maria"
+            patient.save()
+            indelible.record("patient.rename", resource=patient, kind="change", meta={"by": "hand"})
+    finally:
+        reset()
+    assert only_change(trail)["meta"] == {"by": "hand", "description": f"Updated patient {patient.pk}: name"}
 
 
 def test_links_of_the_instance_stay_events_of_their_own(patient: Patient, trail: Trail) -> None:

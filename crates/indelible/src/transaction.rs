@@ -84,9 +84,10 @@ impl Transaction {
         Recorded::Held
     }
 
-    /// Holds an event that says more about a change than its writer could, in the place of the newest held change of the same resource.
+    /// Holds an event that says more about a change than its writer could, in the place of the newest held change of the same resource that
+    /// it can be about ([`Event::is_about`]): one of the row itself, else one of its links.
     ///
-    /// The two become one when the transaction ends: the changes of the earlier, everything else of this one. A savepoint that is rolled
+    /// The two become one when the transaction ends ([`Event::superseding`]). A savepoint that is rolled
     /// back in between takes this one along and leaves the earlier as it was. Without such a change, or beyond the bounds, it is held
     /// like any other.
     pub fn supersede(&mut self, event: Event) -> Recorded {
@@ -123,15 +124,18 @@ impl Transaction {
         }
     }
 
-    /// The newest held change of the same resource that came from the write itself and speaks for itself yet.
+    /// The newest held change of the same resource that came from the write itself, speaks for itself yet and may be meant.
     fn newest_change_of(&self, event: &Event) -> Option<usize> {
         let resource = event.resource.as_ref()?;
         resource.id.as_ref()?;
         let is_free = |at: usize| self.superseding.iter().all(|&(later, earlier)| later != at && earlier != Some(at));
         let is_same = |held: &Event| {
-            held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id) && !held.changes.is_empty()
+            held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id)
+                && !held.changes.is_empty()
+                && event.is_about(held)
         };
-        (0..self.held.len()).rev().find(|&at| is_same(&self.held[at]) && is_free(at))
+        let candidates = || (0..self.held.len()).rev().filter(|&at| is_same(&self.held[at]) && is_free(at));
+        candidates().find(|&at| !self.held[at].changes.are_of_links()).or_else(|| candidates().next())
     }
 
     /// Makes one of each pair, in the place of the earlier.

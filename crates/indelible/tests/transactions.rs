@@ -239,3 +239,40 @@ fn what_is_said_about_a_change_takes_its_place_and_a_savepoint_takes_it_back() {
     let expected = [("patient.update", true), ("patient.admit", true), ("patient.greet", false), ("patient.greet", false)];
     assert_eq!(with_changes, expected);
 }
+
+#[test]
+fn what_is_said_about_a_change_takes_the_place_of_no_other_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let mut transaction = recorder.transaction("default");
+    let written = |action: &str, field: &str| {
+        let mut event = change(action, "1");
+        event.changes.push_values(field, Some("1"), Some("2"));
+        event
+    };
+    let mut linked = change("patient.update", "1");
+    linked.changes.push_m2m("conditions", &[], &[], true);
+    transaction.record(written("patient.update", "name"));
+    transaction.record(written("patient.update", "ward"));
+    transaction.record(linked);
+    transaction.record(written("patient.delete", "name"));
+    // By field, by neither, by verb, by what is left of the row, and of the links.
+    transaction.supersede(written("patient.rename", "name"));
+    transaction.supersede(written("patient.move", "bed"));
+    transaction.supersede(change("patient.update", "1"));
+    transaction.supersede(change("patient.part", "1"));
+    transaction.supersede(change("patient.diagnose", "1"));
+    transaction.prepare().unwrap().expect("events are held").committed();
+    let frames = read_only_stream(folder.path());
+    let Read::Intent(_, _, bodies) = &frames[0] else { panic!("{frames:?}") };
+    let told: Vec<_> =
+        bodies.iter().map(|body| (body["action"].as_str().unwrap(), body["changes"][0]["field"].as_str().unwrap())).collect();
+    let expected = [
+        ("patient.rename", "name"),
+        ("patient.update", "ward"),
+        ("patient.diagnose", "conditions"),
+        ("patient.part", "name"),
+        ("patient.move", "bed"),
+    ];
+    assert_eq!(told, expected);
+}

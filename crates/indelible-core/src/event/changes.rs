@@ -81,6 +81,17 @@ impl Changes {
         Json::from_text(out)
     }
 
+    /// The encoded changes, with commas between them.
+    pub(super) fn elements(&self) -> &str {
+        &self.elements
+    }
+
+    /// Adds a change that is encoded already.
+    pub(super) fn push_element(&mut self, element: &str) {
+        self.separate();
+        self.elements.push_str(element);
+    }
+
     pub(super) fn push_to(&self, out: &mut String) {
         out.push('[');
         out.push_str(&self.elements);

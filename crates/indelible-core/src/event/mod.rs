@@ -6,6 +6,7 @@ mod action;
 mod actor;
 mod changes;
 mod encode;
+mod merge;
 mod request;
 mod resource;
 
@@ -221,21 +222,6 @@ impl Event {
         text.push_str(value.as_str());
         text.push('}');
         self.meta = Some(Json::from_text(text));
-    }
-
-    /// This event as the one that stands for `change` too: what it says itself wins, what it leaves open is as the change had it.
-    #[must_use]
-    pub fn superseding(mut self, change: Self) -> Self {
-        if self.changes.is_empty() {
-            self.changes = change.changes;
-        }
-        if let (Some(own), Some(known)) = (&mut self.resource, change.resource) {
-            own.label = own.label.take().or(known.label);
-        }
-        self.occurred_at = change.occurred_at.or(self.occurred_at);
-        self.reason = self.reason.or(change.reason);
-        self.sensitive |= change.sensitive;
-        self
     }
 
     /// How many bytes this event needs encoded, without the source: never too little by more than the names of its members.
