@@ -6,6 +6,8 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from indelible import _context, _runtime
@@ -128,10 +130,11 @@ def audited(
     reason: str | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates a function, sync or async: each call is recorded with outcome, error and ``meta.duration_us``.
+    """Decorates a function, a generator, or the same async: each call is recorded with outcome, error and ``meta.duration_us``.
 
     An exception is recorded as ``failure`` with its type and redacted message (``aborted`` when it is no ``Exception``, such as a
-    cancelled task), and goes on to the caller. An action that ``REASON_REQUIRED`` names is refused before it begins when neither ``reason`` nor the
+    cancelled task), and goes on to the caller. A generator is recorded when it has ended, as ``aborted`` when nobody asks for the rest, and not
+    at all when nobody asks for anything. An action that ``REASON_REQUIRED`` names is refused before it begins when neither ``reason`` nor the
     context gives one. ``resource`` is called with the arguments of the call and names what it is about.
 
     Example:
@@ -140,52 +143,95 @@ def audited(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        def finish(started_ns: int, error: BaseException | None, args: Any, kwargs: Any) -> None:
-            duration_us = (time.perf_counter_ns() - started_ns) // 1000
-            record(
-                action,
-                _named_resource(resource, args, kwargs),
-                reason=reason,
-                meta={**(meta or {}), "duration_us": duration_us},
-                outcome=_outcome(error),
-                error=error,
-            )
+        def calling(args: Any, kwargs: Any) -> _Call:
+            return _Call(action, resource, reason, meta, args, kwargs)
 
-        def begin() -> None:
-            if _demand is not None:
-                _demand(action, reason)
-
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                started_ns = time.perf_counter_ns()
-                try:
-                    begin()
-                    answer = await function(*args, **kwargs)
-                except BaseException as error:
-                    finish(started_ns, error, args, kwargs)
-                    raise
-                finish(started_ns, None, args, kwargs)
-                return answer
-
-            return cast("Callable[P, R]", call_async)
-
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            started_ns = time.perf_counter_ns()
-            try:
-                begin()
-                answer = function(*args, **kwargs)
-            except BaseException as error:
-                finish(started_ns, error, args, kwargs)
-                raise
-            finish(started_ns, None, args, kwargs)
-            return answer
-
-        return call
+        return cast("Callable[P, R]", _framed(cast("Callable[..., Any]", function), calling))
 
     return decorate
+
+
+class _Call:
+    """One call of an audited function: recorded when its block ends, or at its beginning if that is refused."""
+
+    __slots__ = ("_action", "_args", "_kwargs", "_meta", "_reason", "_resource", "_started_ns")
+
+    def __init__(
+        self,
+        action: str,
+        resource: Callable[..., object] | None,
+        reason: str | None,
+        meta: Mapping[str, Any] | None,
+        args: Any,
+        kwargs: Any,
+    ) -> None:
+        self._action, self._resource, self._reason, self._meta = action, resource, reason, meta
+        self._args, self._kwargs = args, kwargs
+        self._started_ns = time.perf_counter_ns()
+
+    def __enter__(self) -> None:
+        try:
+            if _demand is not None:
+                _demand(self._action, self._reason)
+        except BaseException as error:
+            self._finish(error)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        duration_us = (time.perf_counter_ns() - self._started_ns) // 1000
+        record(
+            self._action,
+            _named_resource(self._resource, self._args, self._kwargs),
+            reason=self._reason,
+            meta={**(self._meta or {}), "duration_us": duration_us},
+            outcome=_outcome(error),
+            error=error,
+        )
+
+
+def _framed(function: Callable[..., Any], calling: Callable[[Any, Any], _Call]) -> Callable[..., Any]:
+    """The function with all that it does, at once or bit by bit, inside of the block of its call."""
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def ask_async(*args: Any, **kwargs: Any) -> Any:
+            with calling(args, kwargs):
+                async with aclosing(function(*args, **kwargs)) as answers:
+                    sent = None
+                    while True:
+                        try:
+                            answer = await answers.asend(sent)
+                        except StopAsyncIteration:
+                            return
+                        sent = yield answer
+
+        return ask_async
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            with calling(args, kwargs):
+                return (yield from function(*args, **kwargs))
+
+        return ask
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            with calling(args, kwargs):
+                return await function(*args, **kwargs)
+
+        return call_async
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with calling(args, kwargs):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def resource_of(resource: Any) -> Mapping[str, Any] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import types
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,52 @@ def test_a_cancelled_coroutine_is_aborted(bodies):
     asyncio.run(cancel())
     (body,) = bodies()
     assert (body["outcome"], body["error"]["type"]) == ("aborted", "CancelledError")
+
+
+def test_an_audited_generator_is_recorded_when_it_has_ended(bodies):
+    @indelible.audited("report.export")
+    def lines(count: int) -> Iterator[int]:
+        assert (yield 0) == "sent"
+        yield from range(1, count)
+        return "all of them"
+
+    assert inspect.isgeneratorfunction(lines)
+    lines(3)
+    export = lines(3)
+    assert (next(export), export.send("sent"), next(export)) == (0, 1, 2)
+    with pytest.raises(StopIteration, match="all of them"):
+        next(export)
+    given_up = lines(3)
+    next(given_up)
+    given_up.close()
+    with pytest.raises(AssertionError):
+        list(lines(3))
+    told = [(body["outcome"], body.get("error", {}).get("type")) for body in bodies()]
+    assert told == [("success", None), ("aborted", "GeneratorExit"), ("failure", "AssertionError")]
+
+
+def test_an_audited_asynchronous_generator_is_recorded_when_it_has_ended(bodies):
+    ended: list[str] = []
+
+    @indelible.audited("report.export")
+    async def lines(name: str) -> AsyncIterator[str]:
+        try:
+            sent = yield name
+            yield str(sent)
+        finally:
+            ended.append(name)
+
+    async def export() -> None:
+        whole = lines("whole")
+        assert [await anext(whole), await whole.asend("sent"), await anext(whole, "end")] == ["whole", "sent", "end"]
+        part = lines("part")
+        await anext(part)
+        await part.aclose()
+
+    assert inspect.isasyncgenfunction(lines)
+    asyncio.run(export())
+    assert ended == ["whole", "part"]
+    assert [body["outcome"] for body in bodies()] == ["success", "aborted"]
 
 
 def test_a_resource_that_cannot_be_named_does_not_break_the_call(bodies):
