@@ -28,7 +28,7 @@ IGNORED: Final = Recorded("ignored")
 MASK: Final = "[masked]"
 CODE_TEXT_MAX: Final = 256
 _WITH_CODE: Final = frozenset({"change", "action", "read"})
-_JSON_PARTS: Final = frozenset({"request.headers", "request.body", "request.response", "meta", "changes"})
+_JSON_PARTS: Final = frozenset({"request.headers", "request.body", "request.response", "request.response_headers", "meta", "changes"})
 # Of a change only what it says about values; the name of a field and whether a value is known are ours to say.
 _VALUES_OF_CHANGE: Final = ("old", "new", "added", "removed", "ids")
 

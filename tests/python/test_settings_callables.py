@@ -91,6 +91,39 @@ def test_a_fault_in_a_function_about_the_request_is_noted_and_changes_nothing(
     assert [record for record in caplog.records if record.name == "indelible" and record.levelno == logging.ERROR]
 
 
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+def test_a_fault_in_a_function_about_who_and_why_is_noted_and_changes_nothing(site: Any, trail: Trail, error: BaseException) -> None:
+    site(ACTOR=raising(error), CONTEXT=raising(error))
+    response = Client().post("/write/ward/200/")
+    assert response.status_code == 200
+    change, request = trail.events()
+    for event in (change, request):
+        assert event["actor"] == {"type": "unresolved"}
+        assert event["notes"] == [f"{where} failed: {type(error).__name__}" for where in ("ACTOR", "CONTEXT")]
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    "answer", [{1: 2}, {b"a": {2: 3}}, {"a": Unspeakable()}, {"a": float("nan")}, {"a": "\ud800"}, [("a", 1)], 7, "text"]
+)
+def test_an_answer_that_cannot_be_recorded_costs_no_event(site: Any, trail: Trail, answer: Any) -> None:
+    site(EXTRA=lambda request, response: answer, CONTEXT=lambda request: answer)
+    response = Client().post("/write/ward/200/")
+    assert response.status_code == 200
+    assert [event["kind"] for event in trail.events()] == ["change", "request"]
+
+
+def test_the_masker_sees_the_headers_of_the_answer(site: Any, trail: Trail) -> None:
+    site(REQUESTS={"level": "request_response"}, MASKER=lambda value, path: "xxx" if path.endswith("_headers.content-type") else value)
+    Client().get("/plain/")
+    (request,) = trail.events("request")
+    assert request["request"]["response_headers"]["content-type"] == "xxx"
+
+
 def test_the_masker_masks_more_and_never_less(site: Any, trail: Trail) -> None:
     seen: dict[str, Any] = {}
 

@@ -161,6 +161,7 @@ fn visit(event: &mut indelible::Event, mut look: impl FnMut(&'static str, &Part<
         parts.push(("request.headers", request.headers.as_mut().map(Part::Json)));
         parts.push(("request.body", request.body.as_mut().map(Part::Json)));
         parts.push(("request.response", request.response.as_mut().map(Part::Json)));
+        parts.push(("request.response_headers", request.response_headers.as_mut().map(Part::Json)));
     }
     parts.push(("error.message", event.error.as_mut().map(|error| Part::Text(&mut error.message))));
     parts.push(("reason", event.reason.as_mut().map(Part::Text)));

@@ -9,6 +9,7 @@ from typing import Any
 
 from indelible import _runtime
 from indelible._context import Facts, actor_of
+from indelible._finish import FAULTS
 from indelible.django import _actor, _additions, _reasons
 from indelible.django._places import ErrorParts
 from indelible.django.conf import Settings
@@ -122,7 +123,7 @@ class RequestScope:
         notes = list(facts.notes)
         try:
             facts.context(_runtime.runtime())
-        except Exception as error:
+        except FAULTS as error:
             _degrade("ACTOR or CONTEXT", error, notes)
             return self.facts_of({"type": "unresolved"}, notes=tuple(notes))
         return facts
@@ -132,7 +133,7 @@ class RequestScope:
         try:
             answer = self._settings.actor(self.request)
             return None if answer is None else actor_of(answer)
-        except Exception as error:
+        except FAULTS as error:
             _degrade("ACTOR", error, notes)
             return {"type": "unresolved"}
 
@@ -146,7 +147,7 @@ class RequestScope:
     def _describe(self, user: Any, notes: list[str]) -> Mapping[str, Any]:
         try:
             return _actor.describe(self.request, user, self._settings.actor_fields, notes)
-        except Exception as error:
+        except FAULTS as error:
             _degrade("the user of the request", error, notes)
             return {"type": "unresolved"}
 
@@ -159,7 +160,7 @@ class RequestScope:
         try:
             answer = context(self.request)
             return {**meta, **answer} if meta and answer else answer or meta
-        except Exception as error:
+        except FAULTS as error:
             _degrade("CONTEXT", error, notes)
             return meta
 
@@ -194,6 +195,6 @@ def peek_facts() -> Facts | None:
     return None if scope is None else scope.facts(resolve=False)
 
 
-def _degrade(what: str, error: Exception, notes: list[str]) -> None:
+def _degrade(what: str, error: BaseException, notes: list[str]) -> None:
     notes.append(f"{what} failed: {type(error).__qualname__}")
     _runtime.runtime().fault(what, error)
