@@ -12,6 +12,7 @@ from django.test import override_settings
 
 import indelible
 from indelible.django._commands import UNRECORDED
+from testproject.management.commands.admit import Command
 from testproject.models import Patient
 from testproject.settings import INDELIBLE
 from trails import Trail
@@ -82,6 +83,18 @@ def test_a_command_that_calls_another_is_named_by_it(database: str, trail: Trail
     inner, outer = trail.events("task")
     assert (inner["meta"]["called_by"], "called_by" in outer["meta"]) == ("admit", False)
     assert inner["actor"] == outer["actor"] == SYSTEM
+
+
+def test_a_command_is_named_by_what_it_was_called_by(database: str, trail: Trail) -> None:
+    call_command("take_in", "Ana")
+    ManagementUtility(["manage.py", "take_in", "Bea"]).execute()
+    call_command(Command(), "Ida")
+    runs = trail.events("task")
+    assert [(run["meta"]["command"], run["resource"]["label"], run["actor"]["id"]) for run in runs] == [
+        ("take_in",) * 3,
+        ("take_in",) * 3,
+        ("admit",) * 3,
+    ]
 
 
 def test_whoever_is_known_to_act_stays_the_actor(database: str, trail: Trail) -> None:

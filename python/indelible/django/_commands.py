@@ -61,20 +61,37 @@ _OF_EVERY_COMMAND: Final = frozenset(
     }
 )
 
+_NAME: Final = "_indelible_name"
+
 _running: ContextVar[str | None] = ContextVar("indelible_command", default=None)
 
 
 def install() -> None:
     """Records every command from now on. Does nothing the second time."""
-    django = BaseCommand.execute
-    if not hasattr(django, "indelible"):
-        BaseCommand.execute = _execute(django)  # type: ignore[method-assign]
+    if not hasattr(BaseCommand.execute, "indelible"):
+        BaseCommand.execute = _execute(BaseCommand.execute)  # type: ignore[method-assign]
+        BaseCommand.create_parser = _create_parser(BaseCommand.create_parser)  # type: ignore[method-assign]
+
+
+def _create_parser(django: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(django)
+    def create_parser(self: BaseCommand, prog_name: str, subcommand: str, **options: Any) -> Any:
+        # The one place where a command is told what it was called by.
+        self.__dict__[_NAME] = subcommand
+        return django(self, prog_name, subcommand, **options)
+
+    return create_parser
+
+
+def _name_of(command: BaseCommand) -> str:
+    """What the command was called by; a class that its module only imports has its home elsewhere."""
+    return str(command.__dict__.get(_NAME) or type(command).__module__.rpartition(".")[2])
 
 
 def _execute(django: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(django)
     def execute(self: BaseCommand, *args: Any, **options: Any) -> Any:
-        name = type(self).__module__.rpartition(".")[2]
+        name = _name_of(self)
         if name in UNRECORDED or not conf.active().commands:
             return django(self, *args, **options)
         started_ns, outer = time.perf_counter_ns(), _running.get()
