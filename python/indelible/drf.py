@@ -5,6 +5,7 @@ Needs the REST framework: ``pip install "indelible[drf]"``.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -15,12 +16,15 @@ try:
 except ImportError as error:
     raise ImportError("indelible.drf needs the REST framework; run: pip install 'indelible[drf]'") from error
 
+from django.contrib.auth.hashers import identify_hasher
+from django.core.exceptions import RequestDataTooBig
 from django.db.models import Model
+from django.http.request import RawPostDataException
 
 from indelible import _context, _record
-from indelible.django import _denials, _models, _reads, _reasons, conf
+from indelible.django import _additions, _denials, _models, _reads, _reasons, conf
 from indelible.django._guard import Guard
-from indelible.django._intent import Declaration, ReasonRequired, declaring
+from indelible.django._intent import Declaration, ReasonRequired, declaring, has
 
 if TYPE_CHECKING:
     from indelible.django._recording import Verb
@@ -116,10 +120,23 @@ class _ViewDeclaration(Declaration):
             return False
         validated = self._validated()
         rows: Sequence[Any] = validated if isinstance(validated, list) else [validated]
-        return any(isinstance(row, Mapping) and self._is(instance, row) for row in rows)
+        return any(isinstance(row, Mapping) and _has_all(instance, row) for row in rows)
 
     def _validated(self) -> Any:
         return getattr(self.serializer, "_validated_data", None)
+
+
+def _has_all(instance: Model, validated: Mapping[str, Any]) -> bool:
+    """Whether an instance has what was found valid. Of a password it has the hash."""
+    return all(has(instance, name, value) or _is_stored_password(instance.__dict__.get(name)) for name, value in validated.items())
+
+
+def _is_stored_password(value: Any) -> bool:
+    try:
+        identify_hasher(value)
+    except (ValueError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _handle(view: Any, handler: Callable[..., Any], request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -129,14 +146,21 @@ def _handle(view: Any, handler: Callable[..., Any], request: Any, *args: Any, **
     model = _model_of(view)
     _reasons.follow_api(request)
     if request.method not in _SAFE and _requires_reason(model, action, name) and not _context.current_facts().reason:
-        # Refused without it, so that this body may be read for the reason's sake; it is kept for the view.
-        request.data  # noqa: B018
-    with _context.context(meta=view.audit_meta()):
+        # Refused without it, so that this body may be read for the reason's sake.
+        _read_for_reason(request)
+    with _context.context(meta=_additions.said(view.audit_meta)):
         if model is None:
             return handler(request, *args, **kwargs)
         if request.method in _SAFE:
             return _read(view, model, action, name, handler, request, args, kwargs)
         return _write(view, model, action, name, handler, request, args, kwargs)
+
+
+def _read_for_reason(request: Any) -> None:
+    """Parses the body, and keeps it for a view that reads it by itself, unless it is one that Django would not load at once."""
+    with contextlib.suppress(RequestDataTooBig, RawPostDataException):
+        request._request.body  # noqa: B018
+    request.data  # noqa: B018
 
 
 def _requires_reason(model: type[Model] | None, action: str, name: str | None) -> bool:

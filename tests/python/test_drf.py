@@ -17,11 +17,13 @@ from django.test import AsyncClient, Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
 from rest_framework.permissions import AllowAny
+from rest_framework.serializers import ModelSerializer
 from rest_framework.test import APIRequestFactory
 from rest_framework.viewsets import ModelViewSet
 from rest_framework_simplejwt.tokens import AccessToken
 
 from in_loop import in_loop
+from indelible import _runtime
 from indelible.drf import AuditViewSetMixin
 from testproject.models import Condition, Doctor, Patient, Ticket, Visit
 from testproject.settings import INDELIBLE
@@ -134,6 +136,57 @@ def test_a_body_is_not_read_for_the_sake_of_a_reason(asking: None, patient: Pati
     assert (answer.status_code, answer.json()) == (200, {"body": '{"why": "x"}'})
     answer = browser.post(f"/intent/patients/{patient.pk}/discharge/", "not JSON", content_type="application/json")
     assert answer.status_code == 200, "a view that ignores its body is not told that it is wrong"
+
+
+def test_a_body_that_is_read_for_its_reason_is_still_there_for_the_view(patient: Patient, browser: Client, trail: Trail) -> None:
+    with override_settings(INDELIBLE={**INDELIBLE, "REASON_FIELD": "why", "REASON_REQUIRED": ["patient.scan"]}):
+        answer = send(browser, "post", "patients/scan/", {"why": "a check"})
+        assert (answer.status_code, answer.json()) == (200, {"body": '{"why": "a check"}'})
+        assert send(browser, "post", "patients/scan/", {}).status_code == 400
+        trail.data_dir = _runtime.runtime().settings.data_dir
+        told = [(event["outcome"], event.get("reason")) for event in trail.events() if event["action"] == "patient.scan"]
+    assert told == [("success", "a check"), ("denied", None)]
+
+
+class UserSerializer(ModelSerializer):
+    class Meta:
+        model = User
+        fields = ("username", "password")
+
+    def create(self, validated_data: dict[str, Any]) -> User:
+        User.objects.create_user("somebody else", password=validated_data["password"])
+        return User.objects.create_user(**validated_data)
+
+
+def test_an_object_with_a_password_is_recognised_by_the_rest(database: str, trail: Trail) -> None:
+    class UserViewSet(AuditViewSetMixin, ModelViewSet):
+        queryset = User.objects.all()
+        serializer_class = UserSerializer
+        permission_classes = (AllowAny,)
+        audit_actions = {"create": "user.enrol"}
+
+    request = APIRequestFactory().post("/", {"username": "bo", "password": "right-password"}, format="json")
+    assert UserViewSet.as_view({"post": "create"})(request).status_code == 201
+    assert [(event["action"], fields(event)["username"][1]) for event in trail.changes()] == [
+        ("user.create", "somebody else"),
+        ("user.enrol", "bo"),
+    ]
+
+
+def test_members_that_cannot_be_had_cost_nothing_else(database: str, trail: Trail, settings: Any) -> None:
+    class OddViewSet(AuditViewSetMixin, ModelViewSet):
+        queryset = Patient.objects.all()
+        serializer_class = PatientSerializer
+        permission_classes = (AllowAny,)
+
+        def audit_meta(self) -> dict[str, Any]:
+            raise SystemExit(3)
+
+    settings.INDELIBLE = {**INDELIBLE, "ON_ERROR": "degrade"}
+    request = APIRequestFactory().post("/", {"name": "Bea"}, format="json")
+    assert OddViewSet.as_view({"post": "create"})(request).status_code == 201
+    created = only_change(trail)
+    assert (created["action"], created["meta"]) == ("patient.create", {"serializer": "PatientSerializer"})
 
 
 def test_an_action_that_is_refused_is_recorded_once_as_denied(patient: Patient, browser: Client, trail: Trail) -> None:

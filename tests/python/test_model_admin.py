@@ -227,6 +227,58 @@ def test_a_form_asks_for_the_reason_that_is_required(browser: Client, trail: Tra
     ]
 
 
+def test_an_action_that_needs_a_reason_is_not_run_without_one(browser: Client, trail: Trail, settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "REASON_REQUIRED": ["patient.discharge_selected"]}
+    patient = Patient.objects.create(name="Ana")
+    trail.forget()
+    assert b'name="audit_reason"' in browser.get(page("patient", "")).content
+    assert b'name="audit_reason"' not in browser.get(page("doctor", "")).content
+    chosen = {"action": "discharge", "_selected_action": [patient.pk]}
+    assert b"Give a reason for discharge" in browser.post(page("patient", ""), chosen, follow=True).content
+    assert Patient.objects.get().visits == 0
+    browser.post(page("patient", ""), {**chosen, "audit_reason": ["", "recovered", ""]})
+    assert Patient.objects.get().visits == 7
+    told = [event for event in trail.events() if event["action"] == "patient.discharge_selected"]
+    assert [(event["outcome"], event.get("reason"), event["meta"]["ids"]) for event in told] == [
+        ("denied", None, [str(patient.pk)]),
+        ("success", "recovered", [str(patient.pk)]),
+    ]
+
+
+def test_pages_ask_for_the_reason_that_rows_beside_the_object_need(browser: Client, trail: Trail, settings: Any) -> None:
+    settings.INDELIBLE = {**settings.INDELIBLE, "REASON_REQUIRED": ["appointment.update", "appointment.delete"]}
+    patient = Patient.objects.create(name="Ana")
+    appointment = Appointment.objects.create(patient=patient, room="1")
+    change, delete = page("patient", f"{patient.pk}/change/"), page("patient", f"{patient.pk}/delete/")
+    assert b'name="audit_reason"' in browser.get(change).content
+    assert b'name="audit_reason"' in browser.get(delete).content
+    assert b'name="audit_reason"' not in browser.get(page("doctor", f"{Doctor.objects.create(name='Eva').pk}/delete/")).content
+    trail.forget()
+    assert browser.post(change, patient_form("Bea")).status_code == 302, "nothing of the row was touched"
+    inline = {"appointment_set-TOTAL_FORMS": 1, "appointment_set-INITIAL_FORMS": 1, "appointment_set-0-room": "2"}
+    inline |= {"appointment_set-0-id": appointment.pk, "appointment_set-0-patient": patient.pk}
+    assert browser.post(change, patient_form("Bea") | inline).status_code == 400
+    assert browser.post(change, patient_form("Bea") | inline | {"audit_reason": "moved"}).status_code == 302
+    assert browser.post(delete, {"post": "yes"}).status_code == 400
+    assert browser.post(delete, {"post": "yes", "audit_reason": "a mistake"}).status_code == 302
+    told = [(event["action"], event["outcome"], event.get("reason")) for event in of_model(trail.changes(), "Appointment")]
+    assert told == [
+        ("appointment.update", "denied", None),
+        ("appointment.update", "success", "moved"),
+        ("appointment.delete", "denied", None),
+        ("appointment.delete", "success", "a mistake"),
+    ]
+
+
+def test_pages_that_others_added_say_what_they_are_too(browser: Client, trail: Trail) -> None:
+    user = User.objects.create_user("ana")
+    trail.forget()
+    form = {"password1": "a-new-passw0rd", "password2": "a-new-passw0rd", "usable_password": "true"}
+    assert browser.post(f"/intent/admin/auth/user/{user.pk}/password/", form).status_code == 302
+    (changed,) = trail.events("auth")
+    assert (changed["action"], changed["meta"]) == ("auth.password_change", {"source": "admin", "admin": "ClinicUserAdmin"})
+
+
 def test_who_may_not_delete_is_refused_and_not_asked_why(browser: Client, trail: Trail) -> None:
     prescription = Prescription.objects.create(drug="aspirin")
     browser.force_login(User.objects.create_user("clerk", is_staff=True))

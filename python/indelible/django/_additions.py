@@ -30,6 +30,15 @@ def from_answer(
         return None
 
 
+def said(answer: Callable[..., Mapping[str, Any]], *args: Any) -> Mapping[str, Any]:
+    """What an ``audit_meta`` answers; nothing where it fails, which is counted."""
+    try:
+        return dict(answer(*args))
+    except FAULTS as error:
+        _runtime.runtime().fault("audit_meta()", error)
+        return {}
+
+
 def skips(skip: Callable[[Any], Any], request: Any, notes: list[str]) -> bool:
     """Whether ``SKIP`` leaves a request out; where it fails, the request is recorded with a note."""
     try:

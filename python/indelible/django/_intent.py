@@ -109,7 +109,7 @@ class Declaration:
     @staticmethod
     def _is(instance: Model, values: Mapping[str, Any]) -> bool:
         """Whether an instance has these values."""
-        return all(_has(instance, name, value) for name, value in values.items())
+        return all(has(instance, name, value) for name, value in values.items())
 
 
 declared: ContextVar[Declaration | None] = ContextVar("indelible_declared", default=None)
@@ -267,7 +267,8 @@ def _has_reason(declaration: Declaration | None) -> bool:
     return declaration is not None and bool(declaration.reason)
 
 
-def _has(instance: Model, name: str, value: Any) -> bool:
+def has(instance: Model, name: str, value: Any) -> bool:
+    """Whether an instance has this value, as far as that can be told."""
     # Only what stands on the instance: a relation that is not loaded must not cost a query.
     held = instance.__dict__.get(name, value)
     if held is value and isinstance(value, Model):

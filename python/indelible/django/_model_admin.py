@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from asgiref.sync import iscoroutinefunction
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import router
-from django.db.models import Model, QuerySet
+from django.db.models import CASCADE, Model, QuerySet
 from django.db.models.deletion import Collector
 from django.http import HttpResponseRedirect
+from django.urls import URLPattern
 from django.utils.html import format_html
 
 from indelible import _client, _context, _record
-from indelible.django import _reads, _reasons, conf
+from indelible.django import _additions, _reads, _reasons, conf
 from indelible.django._guard import Guard
-from indelible.django._intent import Declaration, declare, declaring
+from indelible.django._intent import Declaration, ReasonRequired, declare, declaring, demand_reason_for
 from indelible.django._models import plan_of
 from indelible.django._queries import IDS_MAX
 
 REASON_FIELD: Final = "audit_reason"
 """The form field for a reason where ``REASON_FIELD`` names none."""
 
+ASKED: Final = "Give a reason for {}."
 _CONFIRMED: Final = '<input type="hidden" name="post" value="yes">'
 _BUILT_IN: Final = frozenset({"delete_selected"})
 
@@ -39,7 +42,8 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
     names it) with how many objects were selected, and which. A write that fails or is refused leaves the attempt. The history page
     shows the object's timeline from the trail where an agent answers, else Django's own.
 
-    Where a reason is required, forms and confirmation pages ask for it. ``reads``: whether looking is recorded, where it is not left
+    Where a reason is required of the object, of rows of its inlines, or of an action of yours (``REASON_REQUIRED``), forms and confirmation
+    pages ask for it. ``reads``: whether looking is recorded, where it is not left
     to the model.
     """
 
@@ -50,6 +54,27 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
         """What every event of these pages carries in ``meta``; for overriding."""
         return _reads.admin_meta(self)
 
+    @property
+    def urls(self) -> Any:
+        """The pages, those that a ``get_urls`` of yours adds included."""
+        patterns: list[Any] = super().urls
+        for pattern in patterns:
+            if isinstance(pattern, URLPattern):
+                pattern.callback = self._in_frame(pattern.callback)
+        return patterns
+
+    def _in_frame(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        if iscoroutinefunction(view):
+            return view
+
+        @functools.wraps(view)
+        def framed(request: Any, *args: Any, **kwargs: Any) -> Any:
+            # No reason here: a page of your own may read its body by itself.
+            with _context.context(meta=_additions.said(self.audit_meta, request)):
+                return view(request, *args, **kwargs)
+
+        return framed
+
     def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with self._framed(request):
             return super().changeform_view(request, *args, **kwargs)
@@ -57,19 +82,21 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with self._framed(request):
             response = super().changelist_view(request, *args, **kwargs)
-        return self._asking(response) if self._lacks_reason(request, "delete") else response
+        if "action_form" in (getattr(response, "context_data", None) or {}):
+            return self._asking_for_changes(response)
+        return self._asking_for_deletion(request, response)
 
     def delete_view(self, request: Any, object_id: str, extra_context: Any = None) -> Any:
         lacking = self._lacks_reason(request, "delete")
         # Whoever may not delete it is told so, by Django, and not asked why.
         if lacking and request.method == "POST" and self.has_delete_permission(request, self.get_object(request, unquote(object_id))):
-            messages.error(request, "Give a reason for deleting this.")
+            messages.error(request, ASKED.format("deleting this"))
             return HttpResponseRedirect(request.get_full_path())
         with self._framed(request):
             response = super().delete_view(request, object_id, extra_context)
             if request.method == "POST":
                 self._note_protected(response)
-        return self._asking(response) if lacking else response
+        return self._asking_for_deletion(request, response)
 
     def history_view(self, request: Any, object_id: str, extra_context: Any = None) -> Any:
         """The object's timeline from the trail; Django's own page where no agent answers, and without an object to show."""
@@ -113,27 +140,26 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
 
     def get_form(self, request: Any, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The form, with a field for the reason where one is required."""
-        if not self._requires_reason("create" if obj is None else "update"):
+        if not self._asks_reason(request, obj):
             return super().get_form(request, obj, change=change, **kwargs)
-        name = _field_name()
+        name, is_required = _field_name(), self._requires_reason(_verb(obj)) and _context.current_facts().reason is None
         asked: Any = kwargs["fields"] if "fields" in kwargs else flatten_fieldsets(self.get_fieldsets(request, obj))
         # Django makes the form of the model's fields; this one is not among them.
         kwargs["fields"] = None if asked is None else [each for each in asked if each != name]
         form = super().get_form(request, obj, change=change, **kwargs)
-        field = forms.CharField(label="Reason", required=_context.current_facts().reason is None, max_length=_reasons.REASON_CHARACTERS_MAX)
         metaclass: Any = type(form)
-        return metaclass(form.__name__, (form,), {name: field, "__module__": form.__module__})
+        return metaclass(form.__name__, (form,), {name: _reason_field(required=is_required), "__module__": form.__module__})
 
     def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         fieldsets: Any = super().get_fieldsets(request, obj)
         name = _field_name()
-        if not self._requires_reason("create" if obj is None else "update") or name in flatten_fieldsets(fieldsets):
+        if not self._asks_reason(request, obj) or name in flatten_fieldsets(fieldsets):
             return fieldsets
         return [*fieldsets, (None, {"fields": [name]})]
 
     @contextmanager
     def _framed(self, request: Any) -> Iterator[None]:
-        with _context.context(meta=self.audit_meta(request), reason=_reason_in(request)):
+        with _context.context(meta=_additions.said(self.audit_meta, request), reason=_reason_in(request)):
             yield
 
     def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,6 +170,12 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
         def run(model_admin: Any, request: Any, queryset: QuerySet[Any]) -> Any:
             action = self.audit_actions.get(name, f"{_reads.noun_of(self.model)}.{name}")
             selected = _selected(queryset)
+            try:
+                demand_reason_for(action, None)
+            except ReasonRequired as refusal:
+                _record_action(self.model, action, name, selected, refusal)
+                model_admin.message_user(request, ASKED.format(name.replace("_", " ")), messages.ERROR)
+                return None
             try:
                 response = function(model_admin, request, queryset)
             except BaseException as error:
@@ -156,19 +188,38 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
         return run
 
     def _requires_reason(self, verb: str) -> bool:
-        plan = plan_of(self.model)
-        return plan is not None and verb in plan.reasoned
+        return verb in _reasoned(self.model)
+
+    def _asks_reason(self, request: Any, obj: Any) -> bool:
+        """Whether the form of an object has a field for the reason: also where only a row of an inline needs one."""
+        return self._requires_reason(_verb(obj)) or any(_reasoned(inline.model) for inline in self.get_inlines(request, obj))
 
     def _lacks_reason(self, request: Any, verb: str) -> bool:
         return self._requires_reason(verb) and not (_reason_in(request) or _context.current_facts().reason)
 
-    def _asking(self, response: Any) -> Any:
-        """The confirmation page with a field for the reason."""
-        if not hasattr(response, "add_post_render_callback"):
+    def _asking_for_changes(self, response: Any) -> Any:
+        """The list with a field for the reason, where one of its actions or a change of its rows needs one."""
+        named = {self.audit_actions.get(name, f"{_reads.noun_of(self.model)}.{name}") for name, _ in self._action_choices(response)}
+        form = response.context_data["action_form"]
+        if form is not None and (named & set(conf.active().reason_required) or self._requires_reason("update")):
+            form.fields[_field_name()] = _reason_field(required=False)
+        return response
+
+    @staticmethod
+    def _action_choices(response: Any) -> Any:
+        form = response.context_data["action_form"]
+        return () if form is None else form.fields["action"].choices
+
+    def _asking_for_deletion(self, request: Any, response: Any) -> Any:
+        """The confirmation page with a field for the reason, where the object or a row that goes with it needs one."""
+        is_required = self._lacks_reason(request, "delete")
+        if not hasattr(response, "add_post_render_callback") or not (is_required or _takes_reasoned_along(self.model)):
             return response
 
         def ask(rendered: Any) -> None:
-            asked = format_html('<p><label>Reason: <input name="{}" maxlength="1000" required></label></p>', _field_name())
+            asked = format_html(
+                '<p><label>Reason: <input name="{}" maxlength="1000"{}></label></p>', _field_name(), " required" if is_required else ""
+            )
             page = rendered.content.decode(rendered.charset)
             rendered.content = page.replace(_CONFIRMED, f"{_CONFIRMED}{asked}", 1)
 
@@ -187,8 +238,38 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
 def _reason_in(request: Any) -> str | None:
     if request.method != "POST":
         return None
-    name = _field_name()
-    return _reasons.cut(request.POST.get(name, ""))
+    # The list shows its field above and below.
+    given = (_reasons.cut(value) for value in request.POST.getlist(_field_name()))
+    return next(filter(None, given), None)
+
+
+def _reason_field(*, required: bool) -> forms.CharField:
+    return forms.CharField(label="Reason", required=required, max_length=_reasons.REASON_CHARACTERS_MAX)
+
+
+def _verb(obj: Any) -> str:
+    return "create" if obj is None else "update"
+
+
+def _reasoned(model: type[Model]) -> Collection[str]:
+    """What needs a reason when it is done to rows of this model."""
+    plan = plan_of(model)
+    return () if plan is None else plan.reasoned
+
+
+def _takes_reasoned_along(model: type[Model]) -> bool:
+    """Whether a row that needs a reason to be deleted may go when one of this model goes."""
+    found, waiting = {model}, [model]
+    while waiting:
+        for relation in waiting.pop()._meta.related_objects:
+            follower = relation.related_model
+            if relation.on_delete is not CASCADE or follower in found:
+                continue
+            if "delete" in _reasoned(follower):
+                return True
+            found.add(follower)
+            waiting.append(follower)
+    return False
 
 
 def _field_name() -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.mixins import PermissionRequiredMixin
+from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
@@ -59,7 +61,13 @@ class PatientViewSet(AuditViewSetMixin, ModelViewSet):
     serializer_class = PatientSerializer
     authentication_classes = AUTHENTICATION
     permission_classes = (AllowAny,)
-    audit_actions = {"discharge": "patient.discharge", "greet": "patient.greet", "chart": "patient.chart", "forbid": "patient.forbid"}
+    audit_actions = {
+        "discharge": "patient.discharge",
+        "greet": "patient.greet",
+        "chart": "patient.chart",
+        "forbid": "patient.forbid",
+        "scan": "patient.scan",
+    }
     reads = True
 
     def perform_create(self, serializer: Any) -> None:
@@ -165,6 +173,7 @@ site.register(Ticket, AuditModelAdmin)
 site.register(Doctor, type("DoctorAdmin", (AuditModelAdmin,), {}))
 site.register(Prescription, AuditModelAdmin)
 site.register(Counter, admin.ModelAdmin)
+site.register(User, type("ClinicUserAdmin", (AuditModelAdmin, UserAdmin), {}))
 
 
 @permission_required("testproject.change_patient", raise_exception=True)
