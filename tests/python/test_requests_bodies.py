@@ -278,6 +278,22 @@ def test_the_token_of_a_path_is_masked_where_a_view_sends_to_it(database: str, s
     assert request["response_headers"]["location"] == "/intent/reset/abc/[masked]/"
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/bodies/sealed/7-c0ffee/open/", "/bodies/sealed/[masked]/open/"),
+        ("/bodies/sealed/c0ffee/deep/er/", "/bodies/sealed/:token"),
+        ("/bodies/pins/0000/", "/bodies/pins/[masked]/"),
+    ],
+)
+def test_what_a_converter_made_of_a_secret_is_masked_as_it_stood(database: str, site: Client, trail: Trail, path: str, shown: str) -> None:
+    assert site.get(path, headers={"referer": f"http://testserver{path}?page=2"}).status_code == 200
+    request = parts(trail)
+    assert "c0ffee" not in json.dumps(request)
+    assert request["path"] == shown
+    assert request["headers"]["referer"] == ("/bodies/sealed/:token" if ":token" in shown else f"http://testserver{shown}?page=2")
+
+
 def test_addresses_of_other_sites_are_not_read_as_ours(database: str, site: Client, trail: Trail) -> None:
     site.get("/bodies/moved/example.org/", headers={"referer": "https://example.com/intent/reset/abc/c0ffee-of-the-test/"})
     request = parts(trail)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from in_loop import in_loop
+from indelible.django import AuditMiddleware
 from testproject import views_requests
 from trails import Trail
 
@@ -69,6 +72,20 @@ def test_a_client_that_goes_away_leaves_an_aborted_request(trail: Trail) -> None
     response.close()
     (event,) = trail.events("request")
     assert (event["outcome"], event["request"]["status"]) == ("aborted", 200)
+
+
+@pytest.mark.parametrize("chunks", [lambda: iter([b"first", b"last"]), lambda: (chunk for chunk in (b"first", b"last"))])
+def test_a_body_that_was_given_up_is_let_go_at_once(trail: Trail, chunks: Any) -> None:
+    gc.disable()
+    try:
+        response: Any = AuditMiddleware(lambda request: StreamingHttpResponse(chunks()))(RequestFactory().get("/"))
+        assert next(iter(response)) == b"first"
+        response.close()
+        given_up = weakref.ref(response)
+        del response
+        assert given_up() is None
+    finally:
+        gc.enable()
 
 
 def test_closing_a_finished_stream_records_it_once(trail: Trail) -> None:

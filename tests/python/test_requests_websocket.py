@@ -11,6 +11,7 @@ from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -50,16 +51,21 @@ class SyncWard(WebsocketConsumer):
         self.send(text_data="done")
 
 
-ROUTES = [path("wards/", Ward.as_asgi()), path("sync/", SyncWard.as_asgi())]
+ROUTES = [
+    path("wards/", Ward.as_asgi()),
+    path("sync/", SyncWard.as_asgi()),
+    path("beds/", URLRouter([path("<int:bed>/<str:token>/", Ward.as_asgi())])),
+]
 
 
-def connect(url: str = "/wards/", query: bytes = b"", cookie: str = "") -> ApplicationCommunicator:
-    application = AuthMiddlewareStack(AuditWebsocketMiddleware(URLRouter(ROUTES)))
+def connect(url: str = "/wards/", query: bytes = b"", cookie: str = "", **headers: str) -> ApplicationCommunicator:
+    application = AuthMiddlewareStack(AuditWebsocketMiddleware(AllowedHostsOriginValidator(URLRouter(ROUTES))))
     scope = {
         "type": "websocket",
         "path": url,
         "query_string": query,
-        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode()), (b"x-request-id", b"ws-1"), (b"user-agent", b"browser")],
+        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode()), (b"x-request-id", b"ws-1"), (b"user-agent", b"browser")]
+        + [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "client": ("10.1.2.3", 4711),
         "subprotocols": [],
     }
@@ -102,6 +108,31 @@ async def test_a_connection_is_one_event_and_its_writes_belong_to_it(trail: Trai
     assert (parts["method"], parts["path"], parts["status"], parts["client_ip"]) == ("WEBSOCKET", url, 101, "10.1.2.3")
     assert parts["duration_us"] > 0
     assert "secret-of-the-answer" not in str(request)
+
+
+@in_loop
+async def test_rules_see_route_and_user_and_no_token_of_path_or_protocols_is_stored(trail: Trail, settings: Any) -> None:
+    rules = [{"route": "/beds/:bed/:token/", "user": "staff", "level": "request"}, {"user": "anonymous", "level": "none"}]
+    settings.INDELIBLE = {**settings.INDELIBLE, "REQUESTS": {"rules": rules}}
+    user = await User.objects.acreate(username="ana", is_staff=True)
+    browser = Client()
+    await database_sync_to_async(browser.force_login)(user)
+    trail.forget()
+    cookie = f"{django_settings.SESSION_COOKIE_NAME}={browser.cookies[django_settings.SESSION_COOKIE_NAME].value}"
+    for visitor, protocols in (
+        ("", "chat"),
+        (cookie, "chat, access_token, c0ffee"),
+        (cookie, f"chat, c0ffee{'0' * 30}"),
+        (cookie, "chat, v2"),
+    ):
+        server = connect("/beds/7/c0ffee-of-the-test/", cookie=visitor, sec_websocket_protocol=protocols)
+        await opened(server)
+        await left(server, 1000)
+    events = trail.events()
+    assert "c0ffee" not in str(events)
+    assert {(event["request"]["route"], event["request"]["path"]) for event in events} == {("/beds/:bed/:token/", "/beds/7/[masked]/")}
+    told = [event["request"]["headers"]["sec-websocket-protocol"] for event in events]
+    assert told == ["chat, [masked]", "chat, [masked]", "chat, v2"]
 
 
 @in_loop

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from indelible import _runtime
+from indelible.django import _actor
+from indelible.django._scope import RequestScope
 from indelible.django.conf import RequestPolicy
 
 if TYPE_CHECKING:
@@ -38,3 +40,11 @@ class Levels:
     def level(self, method: str | None, path: str, route: str | None, status: int | None, user: str | None) -> str:
         """The level of a request that has been answered."""
         return self._same if self._policy is None else self._policy.level(method or "", path, route, status, user)
+
+
+def kind_of_user(scope: RequestScope, *, resolve: bool) -> str | None:
+    """What the rules may ask of the user; ``None`` where nobody knows."""
+    kind = (scope.departed or scope.facts(resolve=resolve)).actor.get("type")
+    if kind != "user":
+        return "anonymous" if kind == "anonymous" else None
+    return "staff" if getattr(_actor.resolved_user(scope.request), "is_staff", False) else "authenticated"

@@ -22,16 +22,17 @@ def follow(response: Any, scope: RequestScope, finish: Finish, capture: _native.
     ``capture`` gets each chunk on its way.
     """
     ending = Ending(scope, finish, capture)
+    body: _Body | _AsyncBody | None = None
     file = getattr(response, "file_to_stream", None)
     if file is not None:
         # A file is left as it is: the server may send it without Python, and reading a file runs no code of the application.
         ending.file = _File(file, response)
     elif response.is_async:
-        response.streaming_content = _AsyncBody(response.streaming_content, ending)
+        response.streaming_content = body = _AsyncBody(response.streaming_content, ending)
     else:
         # Under ASGI, Django reads all of a synchronous body before it sends any of it: only closing the response ends it.
         ending.ends_when_closed = "scope" in scope.request.__dict__
-        response.streaming_content = _Body(response.streaming_content, ending)
+        response.streaming_content = body = _Body(response.streaming_content, ending)
     close = response.close
 
     def close_as_part_of_request() -> None:
@@ -42,6 +43,10 @@ def follow(response: Any, scope: RequestScope, finish: Finish, capture: _native.
         finally:
             _scope.leave(token)
             ending.reached(None)
+            # They and the response hold each other: what was given up would end when the collector comes by, and not now.
+            response.__dict__.pop("close", None)
+            if body is not None:
+                body.chunks = None
 
     # On the instance, since the closers that a response keeps would run the body's own `close` outside of the request.
     response.close = close_as_part_of_request
@@ -120,10 +125,10 @@ class _File:
 class _Body:
     """A body whose steps run as part of the request."""
 
-    __slots__ = ("_chunks", "_ending")
+    __slots__ = ("_ending", "chunks")
 
     def __init__(self, chunks: Iterator[bytes], ending: Ending) -> None:
-        self._chunks = iter(chunks)
+        self.chunks: Iterator[bytes] | None = iter(chunks)
         self._ending = ending
 
     def __iter__(self) -> Iterator[bytes]:
@@ -131,9 +136,11 @@ class _Body:
 
     def __next__(self) -> bytes:
         ending = self._ending
+        if self.chunks is None:
+            raise StopIteration
         token = ending.scope.enter()
         try:
-            return ending.passed(next(self._chunks))
+            return ending.passed(next(self.chunks))
         except StopIteration:
             ending.exhausted()
             raise
@@ -147,10 +154,10 @@ class _Body:
 class _AsyncBody:
     """The same for an asynchronous body."""
 
-    __slots__ = ("_chunks", "_ending")
+    __slots__ = ("_ending", "chunks")
 
     def __init__(self, chunks: AsyncIterator[bytes], ending: Ending) -> None:
-        self._chunks = aiter(chunks)
+        self.chunks: AsyncIterator[bytes] | None = aiter(chunks)
         self._ending = ending
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -158,9 +165,11 @@ class _AsyncBody:
 
     async def __anext__(self) -> bytes:
         ending = self._ending
+        if self.chunks is None:
+            raise StopAsyncIteration
         token = ending.scope.enter()
         try:
-            return ending.passed(await anext(self._chunks))
+            return ending.passed(await anext(self.chunks))
         except StopAsyncIteration:
             ending.exhausted()
             raise

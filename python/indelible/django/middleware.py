@@ -15,8 +15,8 @@ from django.http import HttpResponse
 from indelible import _lines, _runtime
 from indelible._errors import Refused
 from indelible._statuses import outcome_of_status
-from indelible.django import _actor, _additions, _bodies, _denials, _network, _own_urls, _routes, _scope, _streaming, conf
-from indelible.django._levels import WITH_BODIES, Levels
+from indelible.django import _additions, _bodies, _denials, _network, _own_urls, _routes, _scope, _streaming, conf
+from indelible.django._levels import WITH_BODIES, Levels, kind_of_user
 from indelible.django._places import error_with_place
 from indelible.django._scope import RequestScope
 
@@ -241,7 +241,7 @@ class _Visit:
             "id": scope.request_id,
             "method": request.method,
             "route": _routes.template(match.route) if match is not None else None,
-            "path": _own_urls.without_secrets(request.path, parameters, runtime) if parameters else request.path,
+            "path": _path(request, runtime) if parameters else request.path,
             "query": meta.get("QUERY_STRING") or None,
             "status": status,
             "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
@@ -278,7 +278,7 @@ class _Visit:
             return levels.same
         match = request.resolver_match
         route = _routes.template(match.route) if match is not None else None
-        user = _kind_of_user(self.scope, resolve) if levels.asks_for_user else None
+        user = kind_of_user(self.scope, resolve=resolve) if levels.asks_for_user else None
         return levels.level(request.method, request.path, route, status, user)
 
 
@@ -305,14 +305,6 @@ def note_exception(sender: Any, request: Any = None, **_: Any) -> None:
     note_error(sys.exc_info()[1])
 
 
-def _kind_of_user(scope: RequestScope, resolve: bool) -> str | None:
-    """What the rules may ask of the user; ``None`` where nobody knows."""
-    kind = (scope.departed or scope.facts(resolve=resolve)).actor.get("type")
-    if kind != "user":
-        return "anonymous" if kind == "anonymous" else None
-    return "staff" if getattr(_actor.resolved_user(scope.request), "is_staff", False) else "authenticated"
-
-
 def _response_bytes(request: Any, content: bytes | None, ending: _streaming.Ending | None) -> int | None:
     """How many bytes of the answer's body were handed to the server, where that is known."""
     if ending is not None:
@@ -334,7 +326,13 @@ def _parameters(request: Any, status: int | None) -> Mapping[str, Any]:
     """What the path of a request holds that was sent to the same path with a slash, and so reached no view."""
     if status not in MOVED_STATUSES or request.path_info.endswith("/"):
         return {}
-    return _own_urls.parameters_of(request.path, request)
+    return _own_urls.target_of(request.path, request).parameters
+
+
+def _path(request: Any, runtime: _runtime.Runtime) -> str:
+    match = request.resolver_match
+    target = _own_urls.target_of(request.path, request) if match is None else _own_urls.Target(request.path_info, match.route, match.kwargs)
+    return _own_urls.masked_path(request.path, target, runtime)
 
 
 def _headers(

@@ -18,8 +18,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 from indelible import _runtime
-from indelible.django import _network, _scope, conf
-from indelible.django._levels import WITH_BODIES, Levels
+from indelible.django import _network, _own_urls, _routes, _scope, conf
+from indelible.django._guard import Guard
+from indelible.django._levels import WITH_BODIES, Levels, kind_of_user
 from indelible.django._places import error_with_place
 from indelible.django._scope import RequestScope
 
@@ -35,6 +36,11 @@ ABNORMAL: Final = 1006
 """Close codes of RFC 6455 §7.4.1: the connection was lost."""
 POLICY: Final = 1008
 INTERNAL: Final = 1011
+_PROTOCOLS: Final = "HTTP_SEC_WEBSOCKET_PROTOCOL"
+_PROTOCOL_CHARACTERS_MAX: Final = 32
+"""Names of protocols are short; what is longer is a credential, for which browsers leave no other header."""
+_LAYERS_MAX: Final = 16
+"""How many applications around a router, and routers inside of routers, are looked through."""
 _OUTCOMES: Final[Mapping[int, str]] = {ABNORMAL: "aborted", POLICY: "denied", INTERNAL: "failure"}
 
 
@@ -65,7 +71,7 @@ class AuditWebsocketMiddleware:
             raise
         finally:
             _scope.leave(token)
-            connection.ended(self._levels)
+            connection.ended(self._levels, self.application)
 
 
 class _Handshake:
@@ -138,17 +144,20 @@ class _Connection:
             return "aborted" if self.status is None else "denied"
         return _OUTCOMES.get(self.close_code or 0, "success")
 
-    def ended(self, levels: Levels) -> None:
+    def ended(self, levels: Levels, application: Application) -> None:
         """Records the connection."""
         try:
-            self._record(levels)
+            self._record(levels, application)
         except Exception as fault:
             _runtime.runtime().missed("AuditWebsocketMiddleware", fault)
 
-    def _record(self, levels: Levels) -> None:
+    def _record(self, levels: Levels, application: Application) -> None:
         request, runtime = self.request, _runtime.runtime()
         facts = self.scope.facts(resolve=False)
-        level = levels.level(request.method, request.path, None, self.status, None)
+        target = _target(application, request.path)
+        route = _routes.template(target.route) if target.route else None
+        user = kind_of_user(self.scope, resolve=False) if levels.asks_for_user else None
+        level = levels.level(request.method, request.path, route, self.status, user)
         if level == "none":
             return
         recorder, context = runtime.recorder(), facts.context(runtime)
@@ -163,7 +172,8 @@ class _Connection:
             {
                 "id": self.scope.request_id,
                 "method": request.method,
-                "path": request.path,
+                "route": route,
+                "path": _own_urls.masked_path(request.path, target, runtime),
                 "query": request.META["QUERY_STRING"] or None,
                 "status": self.status,
                 "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
@@ -173,9 +183,45 @@ class _Connection:
             self._began_at_us,
             error_with_place(self.error),
             {name: value for name, value in said.items() if value is not None},
-            environ=request.META if level in WITH_BODIES else None,
+            environ=_without_credentials(request.META, runtime) if level in WITH_BODIES else None,
         )
         recorder.record(event)
+
+
+def _target(application: Any, path: str) -> _own_urls.Target:
+    """What a path leads to, where a router of channels is inside."""
+    route, rest, parameters = "", path.lstrip("/"), dict[str, Any]()
+    with Guard("the route of a connection"):
+        router = _router_in(application)
+        for _ in range(_LAYERS_MAX):
+            found = next(((each, match) for each in router.routes if (match := each.pattern.match(rest))), None) if router else None
+            if found is None:
+                break
+            each, (rest, _args, named) = found
+            route += str(each.pattern)
+            parameters |= named
+            router = _router_in(each.callback)
+    return _own_urls.Target(path, route, parameters)
+
+
+def _router_in(application: Any) -> Any:
+    """The router that an application is, or stands around."""
+    for _ in range(_LAYERS_MAX):
+        if application is None or hasattr(application, "routes"):
+            return application
+        application = getattr(application, "inner", None) or getattr(application, "application", None)
+    return None
+
+
+def _without_credentials(meta: Mapping[str, Any], runtime: _runtime.Runtime) -> dict[str, Any]:
+    """The headers without the token that stands among the names of protocols, and what follows its own name there."""
+    protocols, redactor = meta.get(_PROTOCOLS), runtime.redactor()
+    if not protocols or redactor is None:
+        return dict(meta)
+    names = [name.strip() for name in protocols.split(",")]
+    is_secret = (len(name) > _PROTOCOL_CHARACTERS_MAX or redactor.masks_field(name) for name in names)
+    shown = names[: next((place for place, secret in enumerate(is_secret) if secret), len(names))]
+    return {**meta, _PROTOCOLS: ", ".join(shown if len(shown) == len(names) else [*shown, _own_urls.MASK])}
 
 
 def _cookies(header: str) -> dict[str, str]:

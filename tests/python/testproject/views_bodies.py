@@ -14,7 +14,8 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -166,7 +167,32 @@ def moved(request: HttpRequest, host: str = "") -> HttpResponse:
     return HttpResponseRedirect(f"{host and 'https://'}{host}/intent/reset/abc/c0ffee-of-the-view/")
 
 
+class SealedConverter(StringConverter):
+    """Makes of what stands in the path something else."""
+
+    def to_python(self, value: str) -> Any:
+        return {"seal": value.partition("-")[0]}
+
+    def to_url(self, value: Any) -> str:
+        raise ValueError
+
+
+class SealedPathConverter(SealedConverter):
+    regex = ".+"
+
+
+register_converter(SealedConverter, "sealed")
+register_converter(SealedPathConverter, "sealed_path")
+
+
+def opened(request: HttpRequest, **_: Any) -> HttpResponse:
+    return HttpResponse("opened")
+
+
 urlpatterns = [
+    path("sealed/<sealed:token>/open/", opened),
+    path("sealed/<sealed_path:token>", opened),
+    path("pins/<int:pin>/", opened),
     path("moved/", moved),
     path("moved/<str:host>/", moved),
     path("read/<str:way>/", read),
