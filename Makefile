@@ -142,6 +142,7 @@ BENCH := env BENCH_RESULTS=$(BENCH_RESULTS)
 SCALE := $(BENCH) cargo bench --locked --quiet -p indelible-server --bench scale --
 bench: venv
 	@$(STEP) "valgrind" scripts/require valgrind
+	@$(STEP) "postgresql" scripts/require postgresql
 	@rm -f $(BENCH_RESULTS)
 	@$(STEP) "journal append" $(BENCH) cargo bench --locked --quiet -p indelible --bench append
 	@$(STEP) "before COMMIT and before the answer" $(BENCH) cargo bench --locked --quiet -p indelible --bench promises
@@ -152,7 +153,6 @@ bench: venv
 	@$(STEP) "requests behind gunicorn" $(BENCH) INDELIBLE_BINARY=$(CARGO_TARGET_DIR)/release/indelible .venv/bin/python -m bench.served
 	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
 	@$(STEP) "rows and actors recorded, queries sent" .venv/bin/python -m bench.peers_table
-	@$(STEP) "postgresql" scripts/require postgresql
 	@$(STEP) "what evidence costs a transaction" $(BENCH) .venv/bin/python -m bench.evidence
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
 

@@ -1,4 +1,4 @@
-"""``python -m bench.peers_table``: what each way of writing costs in queries, and how much of it is recorded.
+"""``python -m bench.peers_table``: what each way of writing costs in queries, and how much of it is recorded, on SQLite and PostgreSQL.
 
 The same questions that the survey of the field asks of other packages. Queries are compared with plain Django; every row that
 was written must be recorded, every row that was rolled back must not, every actor must be the right one.
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from bench.evidence import postgresql
 
 HOUSE = Path(__file__).resolve().parent.parent
 EXPECTED = {
@@ -29,8 +31,8 @@ EXPECTED = {
 MANY = 1000
 
 
-def measured(variant: str) -> dict:
-    """What one variant answers, on a database of its own."""
+def measured(variant: str, **database: str) -> dict:
+    """What one variant answers, on an empty database: SQLite, or what ``database`` adds to the environment."""
     with tempfile.TemporaryDirectory(prefix="indelible-bench-") as folder:
         environment = {
             **os.environ,
@@ -39,17 +41,23 @@ def measured(variant: str) -> dict:
             "DJANGO_SETTINGS_MODULE": "bench.peers_settings",
             "PYTHONPATH": os.pathsep.join(str(path) for path in (HOUSE, HOUSE / "examples" / "clinic", HOUSE / "tests" / "python")),
             "INDELIBLE_AGENT": "external",
+            **database,
         }
         subprocess.run([sys.executable, "-m", "django", "migrate", "--verbosity", "0"], env=environment, cwd=HOUSE, check=True)
         done = subprocess.run([sys.executable, "-m", "bench.peers_worker"], env=environment, cwd=HOUSE, check=True, stdout=subprocess.PIPE)
         return json.loads(done.stdout)
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__.split("\n", 1)[0]).parse_args()
-    plain, recorded = measured("without"), measured("with")
+def measured_on_postgresql(variant: str) -> dict:
+    with postgresql() as server:
+        return measured(variant, BENCH_DATABASE=f"{server['PORT']}/{server['NAME']}")
+
+
+def table(title: str, plain: dict, recorded: dict) -> int:
+    """Prints what was seen on one database, and returns how much of it missed."""
     missed = 0
-    print("\n| what | queries, plain Django | with the trail | recorded | |")
+    print(f"\n{title}\n")
+    print("| what | queries, plain Django | with the trail | recorded | |")
     print("|---|---|---|---|---|")
     for name, seen in recorded["rows"].items():
         expected = EXPECTED.get(name, MANY)
@@ -61,6 +69,13 @@ def main() -> None:
         met = right == EXPECTED[name]
         missed += not met
         print(f"| right actor, {name} | | | {right}/{EXPECTED[name]} | {'' if met else '**missed**'} |")
+    return missed
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n", 1)[0]).parse_args()
+    missed = table("SQLite", measured("without"), measured("with"))
+    missed += table("PostgreSQL", measured_on_postgresql("without"), measured_on_postgresql("with"))
     print(f"\n{missed} missed")
 
 

@@ -78,6 +78,24 @@ def bulk_update() -> None:
     Prescription.objects.bulk_update(loaded, ["dose_mg"])
 
 
+def bulk_update_generator() -> None:
+    loaded = list(Prescription.objects.all())
+    for number, row in enumerate(loaded):
+        row.dose_mg = number + 2 * MANY
+    Prescription.objects.bulk_update((row for row in loaded), ["dose_mg"])
+
+
+def save_each() -> None:
+    with transaction.atomic():
+        for number, row in enumerate(Prescription.objects.all()):
+            row.dose_mg = number + 4 * MANY
+            row.save()
+
+
+def ignore_conflicts() -> None:
+    Prescription.objects.bulk_create([Prescription(**prescription(owner.pk)) for _ in range(MANY)], ignore_conflicts=True)
+
+
 def raw_update() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE clinic_prescription SET dose_mg = %s", [3])
@@ -112,8 +130,11 @@ def rows() -> dict[str, dict[str, int]]:
     measure("bulk_create 1,000", prescriptions, lambda seen: keys(seen, "create"))
     measure("QuerySet.update 1,000", lambda: Prescription.objects.update(dose_mg=2), lambda seen: keys(seen, "update"))
     measure("bulk_update 1,000", bulk_update, lambda seen: keys(seen, "update"))
+    measure("bulk_update 1,000 from a generator", bulk_update_generator, lambda seen: keys(seen, "update"))
+    measure("save() 1,000 in a transaction", save_each, lambda seen: keys(seen, "update"))
     measure("raw SQL update 1,000", raw_update, lambda seen: sum(change["changes"][0]["count"] for change in seen))
     measure("QuerySet.delete 1,000", lambda: Prescription.objects.all().delete(), lambda seen: keys(seen, "delete"))
+    measure("bulk_create 1,000 ignoring conflicts", ignore_conflicts, lambda seen: keys(seen, "create"))
     measure("m2m.add(3)", lambda: owner.conditions.add(*conditions), lambda seen: links(seen, "added"))
     measure("m2m.clear()", owner.conditions.clear, lambda seen: links(seen, "removed"))
     measure("rows left after rollback", rolled_back, lambda seen: sum(change["outcome"] == "success" for change in seen))
