@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from surroundings import Function, Module, Surroundings, asserting, is_left_out, trees
+
 ROOT = Path(__file__).parents[2]
 
 SCENARIOS = frozenset(range(1, 39))
@@ -22,34 +24,53 @@ DEFECTS = frozenset(
 
 _COVERS = re.compile(r"^\s*// covers: (.+)$")
 _RUST_TEST = re.compile(r"^\s*(?:async )?fn (\w+)\(")
+_DEFECT = r"(?:[AFGS]-\d+|H\d+)"
 
 
 @dataclass
 class Claims:
-    """``scenarios`` and ``defects`` map what is claimed to the tests that claim it; ``tests`` are the names of all tests."""
+    """``scenarios`` and ``defects`` map what is claimed to the tests that claim it; ``tests`` are the names of all tests.
+
+    ``surroundings`` says where each test of Python runs that claims a scenario; ``empty`` are claiming tests of Python that assert
+    nothing, or that a mark leaves out.
+    """
 
     scenarios: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     defects: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     tests: set[str] = field(default_factory=set)
+    surroundings: dict[str, Surroundings] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+
+    def claimed_for(self, defect: str) -> set[str]:
+        """The names of the tests that claim a defect."""
+        return {test.rpartition("::")[2] for test in self.defects.get(defect, ())}
 
 
 def read(root: Path = ROOT) -> Claims:
     """The claims of all tests of a tree."""
     claims = Claims()
-    for path in sorted((root / "tests" / "python").rglob("test_*.py")):
-        _read_python(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"), claims)
+    folder = root / "tests" / "python"
+    proving = asserting(trees(folder))
+    for path in sorted(folder.rglob("test_*.py")):
+        _read_python(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"), claims, proving)
     for path in sorted((root / "crates").rglob("*.rs")):
         _read_rust(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"), claims)
     return claims
 
 
-def _read_python(name: str, text: str, claims: Claims) -> None:
-    tree = ast.parse(text, name)
-    module = [mark for node in tree.body if _assigns_pytestmark(node) for mark in _marks(node)]
-    for node, inherited in _tests(tree, module):
-        test = f"{name}::{node.name}"
+def _read_python(name: str, text: str, claims: Claims, proving: set[str]) -> None:
+    source = Module(text)
+    module = [mark for node in source.tree.body if _assigns_pytestmark(node) for mark in _marks(node)]
+    for node, scopes in _tests(source.tree):
         claims.tests.add(node.name)
-        for kind, values in [*inherited, *(mark for decorator in node.decorator_list for mark in _marks(decorator))]:
+        marks = [*module, *(mark for scope in (*scopes, node) for decorator in scope.decorator_list for mark in _marks(decorator))]
+        if not marks:
+            continue
+        test = f"{name}::{node.name}"
+        claims.surroundings[test] = source.of(node, scopes)
+        if node.name not in proving or is_left_out(node):
+            claims.empty.append(test)
+        for kind, values in marks:
             for value in values:
                 if kind == "scenario":
                     claims.scenarios[value].append(test)
@@ -58,15 +79,14 @@ def _read_python(name: str, text: str, claims: Claims) -> None:
 
 
 Mark = tuple[str, list]
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def _tests(scope: ast.Module | ast.ClassDef, inherited: list[Mark]) -> Iterator[tuple[Function, list[Mark]]]:
+def _tests(scope: ast.Module | ast.ClassDef, scopes: tuple[ast.ClassDef, ...] = ()) -> Iterator[tuple[Function, tuple[ast.ClassDef, ...]]]:
     for node in scope.body:
         if isinstance(node, Function) and node.name.startswith("test_"):
-            yield node, inherited
+            yield node, scopes
         elif isinstance(node, ast.ClassDef):
-            yield from _tests(node, inherited + [mark for decorator in node.decorator_list for mark in _marks(decorator)])
+            yield from _tests(node, (*scopes, node))
 
 
 def _assigns_pytestmark(node: ast.stmt) -> bool:
@@ -98,18 +118,19 @@ def _read_rust(name: str, text: str, claims: Claims) -> None:
             covered, is_test = [], False
 
 
-def listed(page: str) -> dict[str, str]:
-    """The defects that a page lists in a row of a table of their own, ``| A-29 | reason |``, with all that the row says of them."""
-    rows = (row.strip().strip("|").split("|") for row in page.splitlines() if row.lstrip().startswith("|"))
-    found: dict[str, str] = {}
-    for first, *rest in rows:
-        reason = " ".join(cell.strip() for cell in rest).strip()
-        for defect in re.findall(r"\b(?:[AFGS]-\d+|H\d+)\b", first):
-            if reason:
-                found[defect] = reason
-    return found
+@dataclass(frozen=True)
+class Row:
+    """What a page says of one defect: the tests that it names, and what else keeps it away."""
+
+    tests: frozenset[str]
+    besides: str
 
 
-def tests_named(page: str) -> set[str]:
-    """The tests that a page names, as ``test_x`` or ``tests/python/test_y.py::test_x``; files are no tests."""
-    return set(re.findall(r"`(?:[\w./-]+::)?(test_\w+)`", page))
+def listed(page: str) -> dict[str, Row]:
+    """The defects that a page lists in a row of their own, ``| A-29 | what goes wrong | `tests` | besides |``."""
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|"))
+    return {
+        row[0]: Row(frozenset(re.findall(r"`(?:[\w./-]+::)?(\w+)`", row[2])), row[3])
+        for row in cells
+        if len(row) == 4 and re.fullmatch(_DEFECT, row[0])
+    }

@@ -42,6 +42,16 @@ def session_hash(trail: Trail) -> str:
     return str(login["actor"]["session"])
 
 
+@pytest.mark.defect("S-12")
+def test_what_somebody_did_is_theirs_when_their_account_is_gone(browser: Client, ana: User, trail: Trail) -> None:
+    browser.post("/write/ward/200/")
+    key = str(ana.pk)
+    ana.delete()
+    (write,) = [event for event in trail.events("change") if event["action"] == "group.create"]
+    assert (write["actor"]["id"], write["actor"]["label"]) == (key, "ana")
+    assert write["id"] in trail.command("search", "actor:ana action:group.create", "-o", "ndjson")
+
+
 def test_a_safe_request_that_nobody_asked_about_costs_no_query(browser: Client, trail: Trail) -> None:
     with CaptureQueriesContext(connection) as queries:
         browser.get("/plain/")
@@ -88,6 +98,7 @@ def test_a_request_without_a_session_is_anonymous_at_no_cost(trail: Trail) -> No
     assert request_event(trail)["actor"] == {"type": "anonymous"}
 
 
+@pytest.mark.defect("A-17")
 def test_an_anonymous_write_is_recorded_as_anonymous(trail: Trail) -> None:
     Client().post("/write/ward/200/")
     change, request = trail.events()
@@ -101,6 +112,7 @@ def test_a_made_up_session_cookie_makes_nobody(trail: Trail) -> None:
     assert request_event(trail)["actor"] == {"type": "anonymous"}
 
 
+@pytest.mark.defect("S-11")
 def test_a_token_names_its_user_in_the_changes_of_a_drf_view(ana: User, trail: Trail) -> None:
     token = Token.objects.create(user=ana)
     Client(headers={"authorization": f"Token {token.key}"}).post("/api/", {"name": "ward"})

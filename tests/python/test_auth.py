@@ -59,6 +59,7 @@ def test_a_login_names_user_session_and_origin(browser: Client, ana: User, trail
     assert login["request"]["id"] == response.headers["X-Request-ID"]
 
 
+@pytest.mark.defect("G-12")
 def test_later_events_of_the_session_carry_the_hash_of_its_login(browser: Client, trail: Trail) -> None:
     browser.post("/sign-in/", {"username": "ana", "password": "right-password"})
     key = browser.session.session_key

@@ -67,6 +67,7 @@ def test_an_actor_comes_in_several_forms(last, actor, written):
         assert last()["actor"] == written
 
 
+@pytest.mark.defect("H8")
 def test_only_the_asked_fields_of_a_user_are_read(tmp_path, last):
     _runtime.configure(_runtime.RuntimeSettings(service="context", data_dir=tmp_path, actor_fields=("id",)))
     with indelible.context(actor=User()):
@@ -86,6 +87,7 @@ def test_a_user_that_cannot_be_loaded_is_unresolved_and_says_so(last, caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.mark.defect("F-5")
 def test_outside_of_everything_the_program_acts(last, monkeypatch):
     monkeypatch.setattr(_context, "_process_facts", None)
     monkeypatch.setattr("sys.argv", ["/srv/manage.py", "import_rates", "--fast"])

@@ -83,6 +83,7 @@ def test_an_event_that_a_fault_of_ours_cost_is_counted(degrading: Any, trail: Tr
         assert (after["unrecorded"] - before["unrecorded"], after["faults"] - before["faults"]) == (1, 1), place
 
 
+@pytest.mark.defect("A-24", "G-2")
 def test_without_a_disk_the_site_serves_and_says_so_once(
     degrading: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,17 +15,19 @@ DOCUMENTS = [HOUSE / "README.md", HOUSE / "ARCHITECTURE.md", HOUSE / "CHANGELOG.
 PATH = re.compile(r"`((?:crates|python|docs|examples|bench|scripts|testdata|tests)/[\w./-]+)`")
 
 
-@pytest.mark.defect("G-20")
+@pytest.mark.defect("G-20", "A-29")
 @pytest.mark.parametrize("key", [*conf.KEYS, *conf.LIMITS])
 def test_every_setting_is_documented(key: str) -> None:
     assert f"`{key}`" in (HOUSE / "docs" / "settings.md").read_text()
 
 
+@pytest.mark.defect("A-29", "G-20")
 def test_no_setting_is_documented_that_is_not_there() -> None:
     documented = re.findall(r"^\| `(\w+)` \|", (HOUSE / "docs" / "settings.md").read_text(), re.MULTILINE)
     assert set(documented) == {*conf.KEYS, *conf.LIMITS}
 
 
+@pytest.mark.defect("A-29", "G-17")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_that_a_document_names_exists(document: Path) -> None:
     missing = [path for path in PATH.findall(document.read_text()) if not (HOUSE / path).exists()]

@@ -98,6 +98,7 @@ def test_within_a_tier_the_higher_priority_wins_then_the_first(trail: Trail) -> 
     assert descriptions(trail) == ["first"]
 
 
+@pytest.mark.defect("F-5")
 @pytest.mark.scenario(31)
 def test_before_the_view_is_known_a_route_fits_nothing_and_the_words_are_generic(trail: Trail, settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.write_early"]
@@ -214,6 +215,7 @@ def test_attributes_join_meta_and_what_caller_and_context_say_wins(trail: Trail)
     }
 
 
+@pytest.mark.defect("F-6")
 def test_a_formatter_sees_what_is_recorded_and_its_words_are_masked(trail: Trail) -> None:
     seen: list[Any] = []
 

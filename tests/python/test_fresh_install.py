@@ -11,6 +11,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import journal
@@ -58,6 +59,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def with_django(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The package and Django with what Django itself requires."""
     return _installed(tmp_path_factory.mktemp("django"), "Django", "asgiref", "sqlparse", "typing_extensions")
+
+
+@pytest.fixture(scope="module")
+def with_psycopg(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The same and the driver of PostgreSQL."""
+    return _installed(tmp_path_factory.mktemp("psycopg"), "Django", "asgiref", "sqlparse", "typing_extensions", "psycopg", "psycopg-binary")
 
 
 def _installed(folder: Path, *distributions: str) -> Installation:
@@ -177,6 +184,38 @@ def test_a_new_site_that_cannot_record_says_so_without_any_configuration_of_logg
     assert "indelible: nothing is recorded" in done.stderr
     checked = with_django.run("manage.py", "check", at=site, INDELIBLE_DATA_DIR=str(tmp_path / "file" / "data"))
     assert "indelible.W111" in checked.stdout + checked.stderr
+
+
+ON_POSTGRESQL = """
+from clinic.settings import *
+
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": %d, "USER": "postgres", "NAME": "fresh"}}
+"""
+
+
+@pytest.mark.scenario(38)
+@pytest.mark.defect("G-13")
+def test_a_new_site_on_postgresql_is_the_same(
+    with_psycopg: Installation, site: Path, postgres_port: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with psycopg.connect(host="127.0.0.1", port=postgres_port, user="postgres", autocommit=True) as server:
+        server.execute("CREATE DATABASE fresh")
+        request.addfinalizer(lambda: _drop(postgres_port))
+    settings = site / "clinic" / "on_postgresql.py"
+    settings.write_text(ON_POSTGRESQL % postgres_port)
+    request.addfinalizer(settings.unlink)
+    here = {"DJANGO_SETTINGS_MODULE": "clinic.on_postgresql", "INDELIBLE_DATA_DIR": str(tmp_path), "INDELIBLE_AGENT": "external"}
+    for command in (["check"], ["migrate"], ["migrate", "--check"], ["makemigrations", "--check", "--dry-run"], ["shell", "-c", WRITE]):
+        done = with_psycopg.run("manage.py", *command, at=site, **here)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    created, opened = [event for event in journal.events(tmp_path, "clinic") if event["action"] in ("ward.create", "ward.open")]
+    assert (created["changes"][0]["field"], opened["outcome"]) == ("id", "success")
+    assert "4711" not in str(created)
+
+
+def _drop(port: int) -> None:
+    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", autocommit=True) as server:
+        server.execute("DROP DATABASE fresh WITH (FORCE)")
 
 
 @pytest.mark.scenario(38)

@@ -41,7 +41,7 @@ def names_in_trail(records: list[dict[str, Any]]) -> dict[str, list[str]]:
     return names
 
 
-@pytest.mark.defect("H13")
+@pytest.mark.defect("H13", "A-15")
 @pytest.mark.parametrize(("moment", "in_database"), [("before", False), ("after", True)])
 def test_a_worker_killed_around_commit_leaves_its_events_in_doubt_and_never_claims_them(
     database: str, trail: Trail, moment: str, in_database: bool
@@ -53,6 +53,7 @@ def test_a_worker_killed_around_commit_leaves_its_events_in_doubt_and_never_clai
     assert names_in_trail(trail.records()) == {"in_doubt": ["Gray"]}
 
 
+@pytest.mark.defect("A-15")
 def test_workers_killed_mid_burst_lose_no_committed_row_and_record_none_twice(database: str, trail: Trail, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     stopping = threading.Event()

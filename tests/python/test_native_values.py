@@ -156,7 +156,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.defect("G-19")
+@pytest.mark.defect("G-19", "A-8", "S-2")
 @pytest.mark.parametrize(("value", "expected"), TABLE, ids=[f"{type(value).__name__}-{at}" for at, (value, _) in enumerate(TABLE)])
 def test_every_value_has_its_representation(stored, value, expected):
     answer = stored(value)

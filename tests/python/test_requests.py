@@ -22,7 +22,7 @@ def site(database: str) -> Client:
     return Client(raise_request_exception=False, headers={"user-agent": AGENT})
 
 
-@pytest.mark.defect("A-18")
+@pytest.mark.defect("A-18", "H2")
 @pytest.mark.defect("A-18")
 @pytest.mark.parametrize(
     ("code", "outcome"),
@@ -37,7 +37,7 @@ def test_the_status_decides_the_outcome(site: Client, trail: Trail, code: int, o
 
 
 @pytest.mark.scenario(13)
-@pytest.mark.defect("A-6", "A-18", "A-19")
+@pytest.mark.defect("A-6", "A-18", "A-19", "F-8")
 @pytest.mark.parametrize(("code", "outcome"), [(200, "success"), (403, "denied"), (500, "failure")])
 def test_a_view_that_changes_a_row_and_then_answers_leaves_both_with_one_id(site: Client, trail: Trail, code: int, outcome: str) -> None:
     response = site.post(f"/write/ward-{code}/{code}/")
@@ -108,7 +108,6 @@ def test_no_secret_of_a_request_reaches_the_trail(site: Client, trail: Trail) ->
 
 @pytest.mark.scenario(21)
 @pytest.mark.defect("A-19")
-@pytest.mark.defect("A-19")
 @pytest.mark.parametrize("inbound", ["req-1.A_b", "x" * 128])
 def test_a_valid_request_id_is_kept_and_echoed(site: Client, trail: Trail, inbound: str) -> None:
     response = site.post("/write/ward/200/", headers={"x-request-id": inbound})
@@ -116,6 +115,7 @@ def test_a_valid_request_id_is_kept_and_echoed(site: Client, trail: Trail, inbou
     assert {event["request"]["id"] for event in trail.events()} == {inbound}
 
 
+@pytest.mark.defect("A-19")
 @pytest.mark.scenario(21)
 @pytest.mark.parametrize("inbound", ["x" * 129, "a b", "<script>", None])
 def test_a_malformed_or_missing_request_id_is_replaced(site: Client, trail: Trail, inbound: str | None) -> None:
@@ -125,6 +125,7 @@ def test_a_malformed_or_missing_request_id_is_replaced(site: Client, trail: Trai
     assert {event["request"]["id"] for event in trail.events()} == {made}
 
 
+@pytest.mark.defect("F-8")
 def test_the_trace_of_the_caller_is_in_every_event(site: Client, trail: Trail) -> None:
     trace_id, span_id = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     site.post("/write/ward/200/", headers={"traceparent": f"00-{trace_id}-{span_id}-01"})
@@ -211,7 +212,6 @@ def test_rules_look_at_status_user_and_extension(site: Client, trail: Trail, set
 
 
 @pytest.mark.scenario(19)
-@pytest.mark.defect("A-16")
 @pytest.mark.defect("A-16")
 @pytest.mark.parametrize("path", ["/plain/", "/status/500/", "/write/ward/500/", "/stop/"])
 @pytest.mark.parametrize("level", ["none", "metadata"])

@@ -23,6 +23,7 @@ CONCURRENT = 50
 DEADLINE_S = 10
 
 
+@pytest.mark.defect("H12")
 @pytest.mark.scenario(20)
 @in_loop
 async def test_fifty_users_at_once_keep_their_own_names_and_ids(trail: Trail) -> None:

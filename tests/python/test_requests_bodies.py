@@ -93,6 +93,7 @@ class TestKinds:
         assert site.post("/bodies/parsed/", '{"a": 1}', content_type="application/json").status_code == 201
         assert (parts(trail)["body"], parts(trail)["response"]) == ({"a": 1}, {"keys": ["a"]})
 
+    @pytest.mark.defect("A-9")
     def test_what_is_not_the_json_that_it_claims_to_be(self, site: Client, trail: Trail) -> None:
         site.post("/bodies/read/body/", b'{"a": \xff, "password": "x1y2"', content_type="application/json")
         body = parts(trail)["body"]
@@ -187,6 +188,7 @@ def test_the_limit_is_a_setting(site: Client, trail: Trail, settings: Any) -> No
     assert parts(trail)["body"] == {"truncated": True, "bytes": 13, "sha256": sha256(b"a b c d e f g"), "text": "a b c d e"}
 
 
+@pytest.mark.defect("F-12")
 def test_an_event_over_its_limit_keeps_its_identity(site: Client, trail: Trail, settings: Any) -> None:
     settings.INDELIBLE = {**settings.INDELIBLE, "LIMITS": {"body_bytes": 100_000, "event_bytes": 16_384}}
     site.post("/bodies/read/body/", "x " * 20_000, content_type="text/plain")

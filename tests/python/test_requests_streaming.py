@@ -38,6 +38,7 @@ def test_the_duration_runs_to_the_end_of_the_body(trail: Trail) -> None:
     assert event["request"]["duration_us"] >= STREAM_PAUSE_US
 
 
+@pytest.mark.defect("F-5")
 def test_what_a_stream_writes_belongs_to_its_request(trail: Trail) -> None:
     response = started("/streamed/ward/")
     list(response)

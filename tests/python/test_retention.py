@@ -225,6 +225,7 @@ def test_a_running_agent_erases_beside_its_work_and_its_sinks_go_on(mixed: Site,
     expect_what_is_left(mixed, runs=1)
 
 
+@pytest.mark.defect("H4")
 def test_a_floor_is_not_undercut_and_the_longest_rule_holds(site: Site) -> None:
     site.configure('[[retention]]\nname = "phi"\nmatch = "type:clinic.Patient"\nclass = "hipaa"\ndays = 365\n')
     refused = site.run("config", "check")
@@ -278,6 +279,7 @@ def test_an_erased_event_is_shown_as_erased_and_stays_provable(mixed: Site) -> N
     assert mixed.run("search", "resource:clinic.Visit/1", "-e").returncode == 3, "nobody finds it by what it said"
 
 
+@pytest.mark.defect("H4")
 def test_a_hold_keeps_until_it_is_released_and_both_are_events(mixed: Site) -> None:
     assert mixed.run("retention", "hold", "add", "case-7", "--actor", "7", "--reason", "again").returncode == 2
     listed = json.loads(mixed.done("retention", "hold", "list", "-o", "ndjson"))

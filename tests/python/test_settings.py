@@ -193,7 +193,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.defect("H8")
+@pytest.mark.defect("H8", "F-11")
 @pytest.mark.parametrize(("given", "message", "hint"), MISTAKES)
 def test_a_mistake_is_reported_and_the_default_stands_in(given: Any, message: str, hint: str | None) -> None:
     settings = load(given)

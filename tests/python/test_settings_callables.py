@@ -77,6 +77,7 @@ def test_a_skipped_request_is_not_recorded_but_what_it_changed_is(site: Any, tra
     assert trail.events("request")[0]["request"]["path"] == "/plain/"
 
 
+@pytest.mark.defect("S-13")
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(("key", "where"), [("SKIP", "SKIP"), ("EXTRA", "EXTRA")])
 def test_a_fault_in_a_function_about_the_request_is_noted_and_changes_nothing(
@@ -173,7 +174,7 @@ def test_a_fault_in_the_masker_masks(site: Any, trail: Trail, error: BaseExcepti
     assert fields(only_change(trail))["name"] == (None, "[masked]")
 
 
-@pytest.mark.defect("S-13")
+@pytest.mark.defect("S-13", "G-16")
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 def test_whoever_listens_hears_of_every_fault_and_may_fail_too(
     site: Any, trail: Trail, caplog: pytest.LogCaptureFixture, error: BaseException
@@ -323,6 +324,7 @@ def test_further_attributes_of_the_user_are_recorded_and_a_missing_one_is_noted(
     assert request["notes"] == ["actor's department.code not read: AttributeError", "actor's get_full_name not read: TypeError"]
 
 
+@pytest.mark.defect("A-7")
 def test_no_function_of_the_site_leaves_a_secret_in_the_journal(site: Any, trail: Trail) -> None:
     secret = "4111111111111111"
     site(

@@ -105,6 +105,7 @@ def test_set_rollback_rolls_back(trail: Trail) -> None:
     assert trail.changes() == []
 
 
+@pytest.mark.defect("A-13", "F-14")
 def test_each_database_has_its_own_transaction(trail: Trail) -> None:
     with transaction.atomic():
         add(1)
@@ -115,7 +116,7 @@ def test_each_database_has_its_own_transaction(trail: Trail) -> None:
     assert sorted(numbers(trail)) == [1, 3]
 
 
-@pytest.mark.defect("A-14")
+@pytest.mark.defect("A-14", "F-14")
 @pytest.mark.scenario(12)
 def test_a_callback_that_raises_after_the_commit_loses_nothing(trail: Trail) -> None:
     @transaction.atomic
@@ -338,6 +339,7 @@ def test_an_action_between_two_transactions_waits_for_its_own(trail: Trail) -> N
     assert [event["action"] for event in trail.events("action")] == ["row.approve", "row.count"]
 
 
+@pytest.mark.defect("S-16")
 def test_failures_and_unheld_actions_do_not_wait(trail: Trail) -> None:
     with transaction.atomic():
         assert indelible.record("row.approve", outcome="denied").status == "at"
@@ -382,6 +384,7 @@ def test_threads_have_transactions_of_their_own(trail: Trail) -> None:
     assert numbers(trail) == [2]
 
 
+@pytest.mark.defect("A-23")
 def test_a_forked_child_forgets_what_its_parent_holds(trail: Trail) -> None:
     with transaction.atomic():
         add(1)

@@ -43,6 +43,7 @@ def test_added_ids_are_those_that_are_new(trail: Trail, patient: Patient, codes:
     assert (field["added"], field["removed"], field["exact"]) == ([str(codes["c"].pk)], [], True)
 
 
+@pytest.mark.defect("A-1")
 def test_removed_ids_are_exact_when_all_of_them_were_there(trail: Trail, patient: Patient, codes: dict[str, Condition]) -> None:
     patient.conditions.remove(codes["a"])
     assert change(trail)["changes"] == [{"field": "conditions", "added": [], "removed": [str(codes["a"].pk)], "exact": True}]

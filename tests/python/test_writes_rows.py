@@ -36,7 +36,7 @@ def patient(trail: Trail) -> Patient:
     return Patient.objects.get(pk=made.pk)
 
 
-@pytest.mark.defect("H9")
+@pytest.mark.defect("H9", "A-1")
 @pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
 def test_create_save_and_delete_are_one_event_each_in_order(trail: Trail, atomic: bool) -> None:
     def write() -> int:
@@ -62,7 +62,7 @@ def test_create_save_and_delete_are_one_event_each_in_order(trail: Trail, atomic
     assert fields(deleted)["born"] == ("1990-01-02", None)
 
 
-@pytest.mark.defect("F-4")
+@pytest.mark.defect("F-4", "S-1", "S-6")
 @pytest.mark.scenario(2)
 def test_an_update_has_old_and_new_of_exactly_the_changed_fields(trail: Trail, patient: Patient) -> None:
     patient.name = "Anna"
@@ -71,6 +71,7 @@ def test_an_update_has_old_and_new_of_exactly_the_changed_fields(trail: Trail, p
     assert fields(only_change(trail)) == {"name": ("Ana", "Anna"), "born": ("1990-01-02", "1991-01-02")}
 
 
+@pytest.mark.defect("S-8")
 @pytest.mark.scenario(3)
 def test_a_save_without_a_change_is_no_event(trail: Trail, patient: Patient) -> None:
     patient.save()
@@ -81,6 +82,7 @@ def test_a_save_without_a_change_is_no_event(trail: Trail, patient: Patient) -> 
     assert trail.changes() == []
 
 
+@pytest.mark.defect("A-8", "S-2")
 def test_foreign_keys_decimals_and_json_with_integer_keys_are_exact(trail: Trail, patient: Patient) -> None:
     other = Doctor.objects.create(name="Cy")
     before = patient.doctor_id
@@ -106,7 +108,7 @@ def test_json_that_was_changed_in_place_is_seen(trail: Trail, patient: Patient) 
     assert fields(second)["details"] == ({"allergies": ["nuts", "milk"], "height": 170}, {"allergies": ["nuts", "milk"], "height": 171})
 
 
-@pytest.mark.defect("F-6")
+@pytest.mark.defect("F-6", "S-7")
 def test_masked_fields_say_that_they_changed_and_nothing_else(trail: Trail, patient: Patient) -> None:
     patient.ssn = "219-09-9999"
     patient.maiden_name = "Berg"
@@ -221,6 +223,7 @@ def test_keys_and_times_that_nobody_can_edit_are_recorded(trail: Trail) -> None:
     assert (old, new) == (first_changed_at, ticket.changed_at)
 
 
+@pytest.mark.defect("A-12")
 def test_an_inherited_row_is_one_event_of_the_concrete_model(trail: Trail) -> None:
     employee = Employee.objects.create(name="Eve", badge="E1")
     employee.name = "Eva"
@@ -251,6 +254,7 @@ def test_a_row_of_three_tables_is_one_event(trail: Trail) -> None:
     assert [event["action"] for event in trail.changes()] == ["surgeon.create", "surgeon.update", "surgeon.delete"]
 
 
+@pytest.mark.defect("A-12")
 def test_a_proxy_is_its_concrete_model(trail: Trail) -> None:
     manager = Manager.objects.create(name="Max", badge="M1")
     loaded = Manager.objects.get(pk=manager.pk)

@@ -347,6 +347,7 @@ mod tests {
         assert_eq!(out, r#"{"a\"b":1,"c":true,"\n":""}"#);
     }
 
+    // covers: G-19
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(Json::string("a\"\\\n\u{0}\u{1f}é").as_str(), "\"a\\\"\\\\\\n\\u0000\\u001fé\"");

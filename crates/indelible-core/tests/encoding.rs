@@ -22,6 +22,7 @@ fn encode(event: &Event, limit: usize) -> (String, Value) {
     (body, value)
 }
 
+// covers: A-26, S-14
 #[test]
 fn a_change_has_the_members_of_the_format_in_their_order() {
     let mut event = Event::new(Kind::Change, "patient.update");

@@ -327,6 +327,7 @@ fn spawn_piped(mut command: Command) -> std::process::Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+// covers: G-18, H5
 #[test]
 fn each_command_that_reads_the_live_trail_is_recorded_once() {
     let seed = Seed::clinic();

@@ -327,6 +327,7 @@ fn record_nonsense(world: &World) {
     fs::write(folder.join("00000001.journal"), segment).unwrap();
 }
 
+// covers: F-2
 #[test]
 fn what_no_destination_takes_waits_among_the_dead_letters_and_holds_nobody_up() {
     let mut world = World::new(FILES);

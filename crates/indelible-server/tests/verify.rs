@@ -308,6 +308,7 @@ fn verify(dir: &Path, arguments: &[&str]) -> (i32, String, Option<String>, Optio
     (output.status.code().unwrap(), text("result").unwrap(), text("kind"), report["first_leaf"].as_u64())
 }
 
+// covers: H3
 #[test]
 fn every_change_is_found_and_its_place_is_named() {
     let honest = honest();
@@ -361,6 +362,7 @@ fn no_single_byte_of_the_file_can_make_an_intact_trail_say_something_else() {
     assert!(noticed > 20, "only {noticed} changes hit something");
 }
 
+// covers: H3
 #[test]
 fn what_cannot_be_checked_is_neither_intact_nor_tampered() {
     let honest = honest();

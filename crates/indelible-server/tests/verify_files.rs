@@ -430,6 +430,7 @@ fn a_log_beside_a_sealed_file_is_not_read() {
 }
 
 /// A body that is gone leaves nothing to recompute.
+// covers: H3
 #[test]
 fn a_body_that_somebody_erased_is_missed_where_its_record_alone_is_checked() {
     let honest = honest();

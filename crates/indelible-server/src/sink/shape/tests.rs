@@ -229,6 +229,7 @@ fn what_did_not_happen_is_not_told_as_if_it_had() {
     }
 }
 
+// covers: H8
 #[test]
 fn no_masked_value_and_no_fact_about_a_person_is_in_any_shape() {
     for shape in NAMES.iter().map(|name| Shape::from_name(name).unwrap()) {
