@@ -40,6 +40,8 @@ from trails import Trail
 
 ROOT = HERE.parents[1]
 TIMEOUT_S = 40
+BROKER_ASKED_S = 8
+"""Twenty saves that asked a dead broker would take longer: Celery gave 0.67 s to each elsewhere."""
 
 pytestmark = [pytest.mark.xdist_group("celery")]
 
@@ -334,14 +336,14 @@ def test_a_dead_broker_delays_no_save_and_loses_no_event(database: str, trail: T
     started = time.perf_counter()
     for number in range(20):
         Doctor.objects.create(name=f"Doctor {number}")
-    assert time.perf_counter() - started < 1, "a save asks no broker"
+    assert time.perf_counter() - started < BROKER_ASKED_S, "a save asks no broker"
     with pytest.raises(tasks.create_doctor.OperationalError):
         tasks.create_doctor.apply_async(["never"], retry=False, connection=dead)
     # How long that takes is between Celery and its broker; what we do for it is done before, and asks nobody.
     began = time.perf_counter()
     for _ in range(100):
         signals.before_task_publish.send(sender="never", headers={})
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < BROKER_ASKED_S
     assert len(trail.changes()) == 20
 
 

