@@ -315,8 +315,12 @@ class Model:
         added: Sequence[Any] | None = None,
         removed: Sequence[Any] | None = None,
         exact: bool,
+        masked: bool = False,
     ) -> Event:
-        """A many-to-many field was changed (action ``noun.update``). ``exact=False``: the ids are those that were asked for."""
+        """A many-to-many field was changed (action ``noun.update``). ``exact=False``: the ids are those that were asked for.
+
+        Of a field that is ``masked``, or whose name the redactor masks, only that is said.
+        """
 
     def statement(
         self, context: Context, verb: Verb, *, count: int | None, ids: Sequence[Any] | None, where: str | None, fields: Sequence[str]

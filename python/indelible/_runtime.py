@@ -83,6 +83,8 @@ class RuntimeSettings:
     """Whether every event is made and then dropped."""
     on_audit_error: Callable[[BaseException, Mapping[str, Any]], Any] | None = None
     """Who is told about faults and losses."""
+    task_starts: bool = False
+    """Whether the beginning of a task is an event too."""
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
@@ -112,6 +114,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> RuntimeSettings:
         keep_rolled_back=_choice(environ, "INDELIBLE_KEEP_ROLLED_BACK", _same("sensitive", "all", "none"), default="sensitive"),
         outbound_level=_outbound_level(environ.get("INDELIBLE_OUTBOUND")),
         request_id_header=environ.get("INDELIBLE_REQUEST_ID_HEADER") or "X-Request-ID",
+        task_starts=environ.get("INDELIBLE_TASKS") == "starts",
     )
 
 

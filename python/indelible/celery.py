@@ -54,6 +54,7 @@ def connect() -> None:
         (signals.before_task_publish, _publish),
         (signals.task_received, _received),
         (signals.task_prerun, _begin),
+        (signals.task_prerun, _begun),
         (signals.task_postrun, _end),
         (signals.task_failure, _failed),
         (signals.task_revoked, _revoked),
@@ -122,6 +123,16 @@ def _received(request: Any = None, **_: Any) -> None:
 @_guarded
 def _begin(task_id: Any = None, task: Any = None, **_: Any) -> None:
     _attempt.set(_Attempt(task_id, task.request, task.name, _attempt.get()))
+
+
+@_telling
+def _begun(task_id: Any = None, task: Any = None, **_: Any) -> None:
+    """Records that an attempt begins, where that is asked for: it is what a worker that is killed leaves behind."""
+    attempt = _attempt.get()
+    if not _runtime.runtime().settings.task_starts or attempt is None or attempt.task_id != task_id:
+        return
+    published_ms = None if getattr(task.request, "is_eager", False) else attempt.published_ms
+    messages.tell("task.start", "success", task_id, task.name, _delivery(task.request), error=None, published_ms=published_ms)
 
 
 @_telling

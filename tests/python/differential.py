@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -54,9 +55,28 @@ def define() -> None:
 
     from django.contrib.auth.models import Group, User
     from django.db import transaction
-    from django.db.models import F, Q
+    from django.db.models import Case, Count, F, Q, Subquery, Value, When
+    from django.db.models.functions import Concat
 
-    from testproject.models import Appointment, Condition, Counter, Doctor, Employee, Manager, Paper, Patient, Person, Reminder, Row, Ticket
+    from testproject.models import (
+        Appointment,
+        Condition,
+        Counter,
+        Doctor,
+        Employee,
+        Folder,
+        Friend,
+        Manager,
+        Membership,
+        Paper,
+        Patient,
+        Person,
+        Reminder,
+        Row,
+        Team,
+        Ticket,
+        Unique,
+    )
 
     @write
     def create() -> Any:
@@ -197,6 +217,64 @@ def define() -> None:
     def deferred_constraint() -> Any:
         with transaction.atomic():
             Patient.objects.create(name="nobody's", doctor_id=99999)
+
+    @write
+    def upserts_out_of_a_generator() -> Any:
+        made = Unique.objects.bulk_create(
+            (Unique(code=str(number), hits=number) for number in range(5)),
+            batch_size=2,
+            update_conflicts=True,
+            update_fields=["hits"],
+            unique_fields=["code"],
+        )
+        return len(made), Unique.objects.bulk_update((one for one in Unique.objects.order_by("pk")), (name for name in ["hits"]))
+
+    @write
+    def joins_and_subqueries() -> Any:
+        team, bo = Team.objects.create(name="A"), Doctor.objects.create(name="Bo")
+        team.members.add(bo, through_defaults={"role": "lead"})
+        counted = (
+            Membership.objects.filter(doctor__name="Bo", team__name="A").update(role=Subquery(Team.objects.values("name")[:1])),
+            Doctor.objects.annotate(n=Count("teams")).filter(n__gt=0).update(name=Concat(F("name"), Value("!"))),
+            Row.objects.update(number=Case(When(number__gt=2, then=Value(0)), default=F("number"))),
+        )
+        return counted, Doctor.objects.filter(teams__name="A").delete()
+
+    @write
+    def links_of_other_shapes() -> Any:
+        ana, bo = Friend.objects.create(name="Ana"), Friend.objects.create(name="Bo")
+        ana.friends.set([bo], clear=True)
+        ana.friends.set([bo], clear=True)
+        folder = Folder.objects.create(pk=uuid.UUID(int=7))
+        folder.tickets.set([Ticket.objects.create(pk=uuid.UUID(int=8), title="a")], clear=True)
+        return bo.friends.count(), bo.delete()[0], folder.tickets.clear(), folder.delete()[0]
+
+    @write
+    def parents_of_children() -> Any:
+        Person.objects.create(name="Pia")
+        Employee.objects.create(name="Eve", badge="1")
+        return sorted(Person.objects.all().delete()[1].items())
+
+    @write
+    def refusals() -> Any:
+        answers = []
+        for attempt in (
+            lambda: Row.objects.order_by("pk")[:1].update(number=1),
+            lambda: Row.objects.distinct("number").delete(),
+            lambda: Row.objects.values("number").delete(),
+            lambda: Employee.objects.bulk_create([Employee(name="Eve", badge="1")]),
+            lambda: Row.objects.bulk_update([Row(pk=1)], ["nothing"]),
+            lambda: Row.objects.bulk_update([Row(pk=1)], None),
+            lambda: Row.objects.bulk_update(None, ["number"]),
+            lambda: Row.objects.bulk_update([1], ["number"]),
+            lambda: Row.objects.update(nothing=1),
+            lambda: Row(pk=1, number=1).save(force_insert=True, force_update=True),
+        ):
+            try:
+                answers.append(repr(attempt()))
+            except Exception as error:
+                answers.append(f"{type(error).__qualname__}: {str(error).splitlines()[0]}")
+        return answers
 
     @write
     def after_all() -> Any:

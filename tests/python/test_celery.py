@@ -205,6 +205,27 @@ def test_a_worker_killed_in_the_middle_loses_nothing_that_its_successor_ends(tra
     assert len(ended) == 1
 
 
+def test_that_a_task_began_is_told_where_it_is_asked_for(trail: Trail, broker: Broker, tmp_path: Path) -> None:
+    late = tasks.note_late.delay("twice")
+    (message,) = broker.messages()
+    broker.redis.lpush("clinic", message)
+    with worker(broker, trail, tmp_path, INDELIBLE_TASKS="starts") as killed:
+        with indelible.context(actor="service:shop"):
+            tasks.flaky.delay(1).get(timeout=TIMEOUT_S)
+            started = tmp_path / "started"
+            hanging = tasks.hang.apply_async([str(started)], time_limit=None)
+        wait_until(started.exists, "not started")
+        killed.kill()
+        killed.wait()
+    events = trail.events("task")
+    assert [event["outcome"] for event in run(events, "task.start")] == ["success"] * 4
+    assert [event["meta"]["retries"] for event in run(events, "task.start") if event["resource"]["label"].endswith("flaky")] == [0, 1]
+    of_hanging = [event for event in events if event["resource"]["id"] == hanging.id]
+    assert [(event["action"], event["actor"]["id"]) for event in of_hanging] == [("task.start", "shop")], "nobody claims that it ended"
+    of_late = [event["action"] for event in events if event["resource"]["id"] == late.id]
+    assert of_late == ["task.start", "task.run"], "once, however often it was delivered"
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_worker_that_replaces_its_processes_and_is_told_to_stop_in_the_middle_loses_nothing(
     database: str, trail: Trail, broker: Broker, tmp_path: Path

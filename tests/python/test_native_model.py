@@ -203,6 +203,12 @@ def test_a_many_to_many_change_lists_ids(model, body):
     assert body(event)["changes"] == [{"field": "groups", "added": ["3", "4"], "removed": ["a"], "exact": False}]
 
 
+@pytest.mark.parametrize(("field", "masked"), [("groups", True), ("api_keys", False)])
+def test_a_many_to_many_change_of_a_masked_field_lists_none(model, body, field, masked):
+    event = model.related(CONTEXT, 1, None, field, added=[3], removed=["a"], exact=True, masked=masked)
+    assert body(event)["changes"] == [{"field": field, "masked": True}]
+
+
 def test_a_statement_carries_the_true_total_and_a_thousand_ids(model, body):
     event = model.statement(CONTEXT, "update", count=5000, ids=range(5000), where="name = %s", fields=["name"])
     written = body(event)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.test.utils import CaptureQueriesContext
 
 from indelible.django import register, registry
 from indelible.django._models import forget_plans
 from testproject.models import Account, Condition, Doctor, Patient, Row
-from trails import Trail, only_change
+from trails import Trail, fields, only_change
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -56,6 +56,55 @@ def test_exact_reads_once_and_only_where_it_is_asked_for(trail: Trail, accounts:
     with transaction.atomic(), CaptureQueriesContext(connection) as queries:
         Account.objects.update(balance=1)
     assert [query["sql"].split()[0] for query in queries] == ["SELECT", "UPDATE"]
+
+
+QUERIES: dict[str, Callable[[], Any]] = {
+    "join": lambda: Patient.objects.filter(doctor__name="Bo").update(visits=F("visits") + 1),
+    "links": lambda: Patient.objects.filter(conditions__code__in=["a", "b"]).distinct().update(visits=7),
+    "excluded": lambda: Patient.objects.exclude(conditions__code="a").update(visits=F("visits") * 2),
+    "aggregate": lambda: Patient.objects.annotate(n=Count("conditions")).filter(n__gt=1).update(visits=5),
+    "annotation": lambda: Patient.objects.annotate(twice=F("visits") * 2).filter(twice__gt=1).update(visits=F("twice")),
+    "subquery": lambda: Patient.objects.filter(pk__in=Patient.objects.filter(visits__gt=0)).update(
+        name=Subquery(Doctor.objects.filter(pk=OuterRef("doctor")).values("name")[:1])
+    ),
+    "case": lambda: Patient.objects.update(visits=Case(When(visits__gt=1, then=Value(-1)), default=F("visits"))),
+    "ordered": lambda: Patient.objects.order_by("-visits").update(visits=F("visits") + 1),
+    "partial": lambda: Patient.objects.only("name").select_related("doctor").values("name").update(visits=3),
+    "extra": lambda: Patient.objects.extra(where=["visits > %s"], params=[1]).update(visits=0),
+    "locked": lambda: Patient.objects.select_for_update().filter(visits=1).update(visits=9),
+    "nothing": lambda: Patient.objects.filter(visits=-5).update(visits=9),
+    "reference": lambda: Patient.objects.filter(visits__lt=2).update(doctor=None),
+}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("query", QUERIES)
+def test_exact_updates_of_every_query_say_what_the_database_held_before_and_after(trail: Trail, query: str) -> None:
+    doctors = [Doctor.objects.create(name=name) for name in ("Bo", "Cy")]
+    patients = [Patient.objects.create(name="Ana", visits=visits, doctor=doctors[visits % 2]) for visits in range(4)]
+    for patient, codes in zip(patients, ("a", "ab", "b", ""), strict=True):
+        patient.conditions.set([Condition.objects.get_or_create(code=code)[0] for code in codes])
+    register(Patient, exact=True)
+    trail.forget()
+
+    def rows() -> dict[int, tuple[Any, ...]]:
+        return {row[0]: row[1:] for row in Patient.objects.values_list("pk", "name", "visits", "doctor")}
+
+    before = rows()
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        count = QUERIES[query]()
+    after = rows()
+    names = ("name", "visits", "doctor")
+    changed = {
+        str(key): {name: (old, new) for name, old, new in zip(names, before[key], after[key], strict=True) if old != new}
+        for key in before
+        if before[key] != after[key]
+    }
+    events = trail.changes()
+    assert {event["resource"]["id"]: fields(event) for event in events} == changed
+    assert len(events) == len(changed) <= count
+    sent = [query["sql"].split()[0] for query in queries]
+    assert (sent.count("UPDATE"), len(sent)) == (1, 2)
 
 
 def test_exact_rows_that_keep_their_value_are_no_event(trail: Trail, accounts: list[Account]) -> None:

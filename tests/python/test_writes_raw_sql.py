@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
@@ -173,6 +174,68 @@ def test_it_sends_nothing_and_answers_as_ever(trail: Trail, rows: list[Row]) -> 
         assert cursor.fetchall() == [(1,)]
         assert answer is None or answer is cursor.cursor
     assert len(queries) == 1
+
+
+def copied(rows: list[int], statement: str = f"COPY {ROWS} (number) FROM STDIN", fault: Exception | None = None) -> int:
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row((row,))
+            if fault is not None:
+                raise fault
+        return int(cursor.rowcount)
+
+
+@pytest.fixture
+def postgresql(database: str) -> None:
+    if database != "postgresql":
+        pytest.skip("SQLite has neither COPY nor procedures")
+
+
+@pytest.mark.usefixtures("postgresql")
+@pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
+def test_a_copy_by_the_driver_is_an_event_with_table_and_rows(trail: Trail, evidence: str, rows: list[Row], atomic: bool) -> None:
+    if atomic:
+        with transaction.atomic():
+            assert copied([4711] * 30) == 30
+    else:
+        assert copied([4711] * 30) == 30
+    event = only_change(trail)
+    assert (event["action"], event["meta"]["sql_verb"], event["meta"]["sql_table"]) == ("row.raw_sql", "COPY", ROWS)
+    assert event["changes"] == [{"count": 30, "ids": []}]
+    assert "4711" not in json.dumps(event)
+
+
+@pytest.mark.usefixtures("postgresql")
+def test_a_copy_that_reads_fails_or_is_broken_off_is_no_event(trail: Trail, rows: list[Row]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {ROWS} (number) TO STDOUT") as copy:
+        assert len(list(copy.rows())) == len(rows)
+    with pytest.raises(psycopg.DataError):
+        copied(["x"])  # type: ignore[list-item]
+    with pytest.raises(psycopg.errors.SyntaxError):
+        copied([1], f"COPY {ROWS} FROM STDN")
+    with pytest.raises(KeyError, match="halfway"):
+        copied([1], fault=KeyError("halfway"))
+    with transaction.atomic():
+        copied([1])
+        transaction.set_rollback(True)
+    assert Row.objects.count() == len(rows)
+    assert trail.changes() == []
+
+
+def test_a_cursor_that_cannot_copy_says_so_as_ever(database: str) -> None:
+    with connection.cursor() as cursor:
+        assert hasattr(cursor, "copy") == (database == "postgresql")
+        if database == "sqlite":
+            with pytest.raises(AttributeError, match=r"'SQLiteCursorWrapper' object has no attribute 'copy'"):
+                cursor.copy(f"COPY {ROWS} FROM STDIN")
+
+
+@pytest.mark.usefixtures("postgresql")
+def test_a_write_behind_the_definition_of_a_function_is_noticed(trail: Trail, rows: list[Row]) -> None:
+    body = f"CREATE OR REPLACE FUNCTION pg_temp.f() RETURNS void AS $$ DELETE FROM {ROWS}; $$ LANGUAGE sql"
+    execute(f"{body}; UPDATE {ROWS} SET number = 7 WHERE number < 50")
+    assert only_change(trail)["meta"]["sql_verb"] == "UPDATE"
 
 
 OPAQUE = f"DO $$ BEGIN UPDATE {ROWS} SET number = 4711 WHERE number < 50; END $$"

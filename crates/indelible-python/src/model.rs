@@ -187,7 +187,7 @@ impl Model {
         self.event(&self.delete, context, Some((pk, label)), changes.changes)
     }
 
-    #[pyo3(signature = (context, pk, label, field, *, added=None, removed=None, exact))]
+    #[pyo3(signature = (context, pk, label, field, *, added=None, removed=None, exact, masked=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn related(
         &self,
@@ -198,10 +198,15 @@ impl Model {
         added: Option<&Bound<'_, PyAny>>,
         removed: Option<&Bound<'_, PyAny>>,
         exact: bool,
+        masked: bool,
     ) -> PyResult<PyEvent> {
         let ids = |ids: Option<&Bound<'_, PyAny>>| ids.map_or_else(|| Ok(Vec::new()), |ids| parts::identifiers(ids, usize::MAX));
         let mut changes = Changes::default();
-        changes.push_m2m(field, &ids(added)?, &ids(removed)?, exact);
+        if masked || self.redactor.masks_field(field) {
+            changes.push_masked(field);
+        } else {
+            changes.push_m2m(field, &ids(added)?, &ids(removed)?, exact);
+        }
         self.event(&self.update, context, Some((pk, label)), changes)
     }
 

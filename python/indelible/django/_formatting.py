@@ -56,7 +56,7 @@ def _describe(runtime: _runtime.Runtime, event: _native.Event, instance: Model |
 
 def _occasion(event: _native.Event, instance: Model | None, write: Write) -> Occasion:
     changes = _json(event, "changes", [])
-    is_m2m = bool(changes) and any(part in changes[0] for part in ("added", "removed"))
+    is_m2m = getattr(write, "link", None) is not None
     verb: Event = "m2m" if is_m2m else _OF_SQL.get(_json(event, "meta", {}).get("sql_verb"), write.verb)
     resource = event.resource
     return Occasion(

@@ -204,6 +204,8 @@ def _field(model: type[Model], field: Any, options: registry.Options) -> FieldFa
         return FieldFacts(field.name, _type(field), "ignored", f"not in 'only' of {_said(model, 'only', None)}")
     if names & options.ignore:
         return FieldFacts(field.name, _type(field), "ignored", f"'ignore' of {_said(model, 'ignore', names)}")
+    if registry.is_encrypted(field):
+        return FieldFacts(field.name, _type(field), "masked", "encrypted field")
     if names & options.mask:
         return FieldFacts(field.name, _type(field), "masked", f"'mask' of {_said(model, 'mask', names)}")
     rule = _name_rule(field.name)

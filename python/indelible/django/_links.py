@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from django.db.models import Model
 
 from indelible.django import _returning
-from indelible.django._models import Plan, plan_of
+from indelible.django._models import Plan, is_link_table, plan_of
 from indelible.django._queries import IDS_MAX, asked_for, is_only_about, where_text
 from indelible.django._recording import PENDING, Write
 from indelible.django._rows import row_count
@@ -29,13 +29,16 @@ class Link(NamedTuple):
     source: str
     target: str
     ends: _returning.Columns
+    masked: bool
 
 
 def link_of(through: type[Model]) -> Link | None:
     """The field that a table belongs to which Django made by itself; ``None`` for other tables and unrecorded models."""
     # Django's mark on such a table: the model that has the field.
+    # A proxy of it is what sites give to an inline of the admin, for the sake of a name.
+    through = through._meta.concrete_model or through
     source: Any = through._meta.auto_created
-    plan = plan_of(source) if source else None
+    plan = plan_of(source) if source and is_link_table(through) else None
     if plan is None:
         return None
     try:
@@ -50,7 +53,8 @@ def _find_link(through: type[Model], source: type[Model], plan: Plan) -> Link | 
         if field.remote_field.through is through and field.name not in plan.unrecorded:
             columns: Any = through._meta
             source_end, target_end = columns.get_field(field.m2m_field_name()), columns.get_field(field.m2m_reverse_field_name())
-            return Link(plan, field.name, source_end.attname, target_end.attname, _returning.Columns((source_end, target_end), kept=True))
+            ends = _returning.Columns((source_end, target_end), kept=True)
+            return Link(plan, field.name, source_end.attname, target_end.attname, ends, field.name in plan.masked_links)
     return None
 
 
@@ -84,7 +88,7 @@ class LinkInsert(Write):
         if len(pairs) == 1:
             # One row at a time is what most additions are.
             ((source, target),) = pairs
-            return (link.plan.native.related(context, source, None, link.field, added=(target,), exact=exact),)
+            return (link.plan.native.related(context, source, None, link.field, added=(target,), exact=exact, masked=link.masked),)
         return _events(link, context, pairs, "added", exact=exact)
 
     def touched(self, result: Any) -> bool:
@@ -136,7 +140,7 @@ class LinkDelete(Write):
             ids = None if sources is None else sources[:IDS_MAX]
             return [native.statement(context, "update", count=count, ids=ids, where=self.where, fields=(link.field,))]
         exact = count == len(sources) * len(targets)
-        return [native.related(context, source, None, link.field, removed=targets, exact=exact) for source in sources]
+        return [native.related(context, source, None, link.field, removed=targets, exact=exact, masked=link.masked) for source in sources]
 
     def touched(self, result: Any) -> bool:
         return row_count(result) != 0
@@ -183,11 +187,11 @@ def _events(link: Link, context: _native.Context, pairs: Pairs, what: str, *, ex
     ids: dict[Any, list[Any]] = {}
     for source, target in pairs:
         ids.setdefault(source, []).append(target)
-    related, field = link.plan.native.related, link.field
+    related, field, masked = link.plan.native.related, link.field, link.masked
     for source, targets in ids.items():
         for start in range(0, len(targets), IDS_MAX):
             part = targets[start : start + IDS_MAX]
             if what == "added":
-                yield related(context, source, None, field, added=part, exact=exact)
+                yield related(context, source, None, field, added=part, exact=exact, masked=masked)
             else:
-                yield related(context, source, None, field, removed=part, exact=exact)
+                yield related(context, source, None, field, removed=part, exact=exact, masked=masked)

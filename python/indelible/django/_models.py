@@ -97,8 +97,8 @@ class Plan:
     ``fields`` themselves; ``own``, the recorded ones of the model's own table, and ``references``, the foreign keys among them; ``by_row``, whether a statement over many rows is an event for each of them;
     ``exact``, whether it is recorded with the true values at the price of reading them.
 
-    ``names`` of the recorded fields, ``everything`` all their numbers, ``unrecorded`` the many-to-many fields left out, ``links`` what is
-    known about tables of many-to-many fields. ``read`` takes the
+    ``names`` of the recorded fields, ``everything`` all their numbers, ``unrecorded`` the many-to-many fields left out, ``masked_links`` the names
+    of those whose ids are, ``links`` what is known about tables of many-to-many fields. ``read`` takes the
     values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables. ``formatted``:
     somebody describes its events (see ``formatters``).
     ``evidence``: how a commit of its changes shall be known after a crash, ``proved``: by more than the word of this process.
@@ -128,6 +128,7 @@ class Plan:
         "model",
         "names",
         "masked",
+        "masked_links",
         "native",
         "normalise",
         "noun",
@@ -192,6 +193,7 @@ class Plan:
         self.select = _getter(recorded)
         many = [field for field in meta.local_many_to_many if not _is_link_recorded(field, options)]
         self.unrecorded = frozenset(field.name for field in many)
+        self.masked_links = options.mask
         self.links: dict[type[Model], Link | None] = {}
         self.label_of = _label(options, self.places)
         self.runtime: _runtime.Runtime | None = None
@@ -252,7 +254,7 @@ def generation() -> int:
 def _make_plan(model: type[Model]) -> Plan | None:
     concrete = model._meta.concrete_model
     plan: Plan | None
-    if model._meta.auto_created:
+    if is_link_table(model):
         # A row of a many-to-many table is a change of the model that has the field (see ``_links``).
         concrete = None
     if concrete is None or concrete is not model:
@@ -264,6 +266,17 @@ def _make_plan(model: type[Model]) -> Plan | None:
     model._indelible_plan = plan  # type: ignore[attr-defined]
     _planned.add(model)
     return plan
+
+
+def is_link_table(model: type[Model]) -> bool:
+    """Whether it is the table of a many-to-many field and nothing more, as Django makes it.
+
+    ``auto_created`` alone does not say so: some sites set it in a ``through`` model of their own, for the sake of the admin.
+    """
+    source: Any = model._meta.auto_created
+    if not isinstance(source, type) or len(model._meta.concrete_fields) > 3:
+        return False
+    return any(field.remote_field.through is model for field in source._meta.local_many_to_many)  # type: ignore[attr-defined]
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:

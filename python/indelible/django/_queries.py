@@ -72,6 +72,19 @@ def listed(where: WhereNode, attname: str) -> list[Any] | None:
     return values if type(values) is list else None
 
 
+def only_keys(where: WhereNode, attnames: Sequence[str]) -> list[Any] | None:
+    """The keys of several columns that a condition demands, ``None`` when it demands anything else."""
+    if len(where.children) != 1 or where.negated:
+        return None
+    (child,) = where.children
+    if isinstance(child, WhereNode):
+        return only_keys(child, attnames)
+    targets = getattr(getattr(child, "lhs", None), "targets", ())
+    if not isinstance(child, In) or not isinstance(child.rhs, (list, tuple)) or [field.attname for field in targets] != list(attnames):
+        return None
+    return [tuple(key) for key in child.rhs]
+
+
 def is_only_about(where: WhereNode, attnames: Sequence[str]) -> bool:
     """Whether the condition is nothing but a list of values for each of these columns."""
     if where.negated or (where.connector != "AND" and len(where.children) > 1):

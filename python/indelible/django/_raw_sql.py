@@ -1,8 +1,8 @@
 """SQL of the application's own that writes a recorded table: noticed on its way through Django's cursors.
 
 What Django's compilers send carries a mark on the connection and is none of it. A statement that reads is told by its first letters, if no other can follow it;
-the rest goes to the native module, which names the tables, or says that nobody can. Parameters and literals are never kept. Not seen are ``callproc``, COPY through
-the driver, ``executescript``, and connections that Django did not make.
+the rest goes to the native module, which names the tables, or says that nobody can. Parameters and literals are never kept. Not seen are ``callproc``, COPY by
+psycopg 2's own methods, ``executescript``, and connections that Django did not make.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from indelible import _runtime
-from indelible.django import _models, _opaque_sql, conf
+from indelible.django import _copying, _models, _opaque_sql, conf
 from indelible.django._links import link_of
 from indelible.django._models import Plan, plan_of
 from indelible.django._recording import PENDING, Write, perform_alone
@@ -93,6 +93,7 @@ def install() -> None:
     execute.indelible = executemany.indelible = True
     CursorWrapper.execute = execute  # type: ignore[method-assign]
     CursorWrapper.executemany = executemany  # type: ignore[method-assign]
+    _copying.install(_copied_into)
 
 
 def _execute(django: Any) -> Any:
@@ -149,6 +150,16 @@ def _look(cursor: Any, sql: Any, execute: Callable[[], Any]) -> Any:
     ends = countable and opaque is None and (not write.plan.proved or _is_one_statement(cursor.db, sql))
     perform_alone(cursor.db, write, run, ends=ends)
     return answers[0]
+
+
+def _copied_into(connection: BaseDatabaseWrapper, sql: Any) -> RawWrite | None:
+    """What a COPY by the driver writes, ``None`` where that is no recorded table."""
+    try:
+        return _write_of(connection, sql)[0]
+    except Exception as fault:
+        _runtime.runtime().lose()
+        _runtime.runtime().fault("COPY", fault)
+        return None
 
 
 def _is_one_statement(connection: Any, sql: Any) -> bool:

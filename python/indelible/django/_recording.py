@@ -121,25 +121,57 @@ def perform_alone(connection: BaseDatabaseWrapper, write: Write, execute: Callab
         RecordingRefused: outside of a transaction, before the statement is sent.
         ReasonRequired: before the statement is sent.
     """
-    if write.plan.reasoned:
-        _intent.demand_reason(write)
-    if in_transaction(connection):
-        result = execute()
-        if write.touched(result):
-            hold(connection, write, result)
-        return
-    if ends and write.plan.proved and can_prove(connection, write.plan.evidence):
+    if ends and write.plan.proved and not in_transaction(connection) and can_prove(connection, write.plan.evidence):
+        if write.plan.reasoned:
+            _intent.demand_reason(write)
         _perform_proved(connection, write, execute)
         return
-    alone = _Autocommit(connection, write)
-    alone.announce(PENDING)
-    alone.sent = 1
+    begun = Begun(connection, write)
     try:
         result = execute()
     except BaseException as error:
-        alone.failed(error)
+        begun.failed(error)
         raise
-    alone.succeeded(result)
+    begun.succeeded(result)
+
+
+class Begun:
+    """One statement that no compiler made and that is sent now: recorded when it has ended.
+
+    Raises:
+        RecordingRefused: outside of a transaction, before the statement is sent.
+        ReasonRequired: before the statement is sent.
+    """
+
+    __slots__ = ("_alone", "_connection", "_write")
+
+    def __init__(self, connection: BaseDatabaseWrapper, write: Write) -> None:
+        if write.plan.reasoned:
+            _intent.demand_reason(write)
+        self._connection = connection
+        self._write = write
+        self._alone = None if in_transaction(connection) else _Autocommit(connection, write)
+        if self._alone is not None:
+            self._alone.announce(PENDING)
+            self._alone.sent = 1
+
+    def succeeded(self, result: Any) -> None:
+        """Records what it did; ``result`` is the number of rows, if it is known."""
+        if self._alone is not None:
+            self._alone.succeeded(result)
+        elif self._write.touched(result):
+            hold(self._connection, self._write, result)
+
+    def failed(self, error: BaseException) -> None:
+        """Takes note that it raised."""
+        if self._alone is not None:
+            self._alone.failed(error)
+
+    def undone(self) -> None:
+        """Takes note that it was broken off, and that nothing of it is left."""
+        if self._alone is not None and self._alone.intent is not None:
+            with Guard(self._write.name()):
+                self._alone.intent.rolled_back()
 
 
 def _perform_proved(connection: BaseDatabaseWrapper, write: Write, execute: Callable[[], Any]) -> Any:

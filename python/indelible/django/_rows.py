@@ -24,6 +24,9 @@ _KINDS_MAX: Final = 64
 Sent: TypeAlias = "Sequence[tuple[Field[Any, Any], Any, Any]]"
 """What an UPDATE sends, as Django's query has it: field, model, value."""
 
+PreSaved: TypeAlias = "dict[int, dict[str, Any]]"
+"""Values that fields sent and left the instance without, by its ``id()`` and their attname."""
+
 
 class RowInsert(Write):
     """An instance is inserted. ``returning`` are the fields whose values come back, ``pre_saved`` values that are not on the instance."""
@@ -32,7 +35,7 @@ class RowInsert(Write):
 
     verb = "create"
 
-    def __init__(self, plan: Plan, instance: Model, returning: Sequence[Field[Any, Any]], pre_saved: dict[str, Any]) -> None:
+    def __init__(self, plan: Plan, instance: Model, returning: Sequence[Field[Any, Any]], pre_saved: PreSaved) -> None:
         self.plan = plan
         self.final = bool(returning)
         self.instance = instance
@@ -73,8 +76,7 @@ class RowInsert(Write):
         if inserted is None:
             inserted = self.inserted = Inserted(self.plan, self.instance)
             if self.pre_saved:
-                for attname, value in self.pre_saved.items():
-                    inserted.values[self.plan.places[attname].position] = value
+                put_pre_saved(self.plan, self.instance, inserted.values, self.pre_saved)
         if result is not PENDING and result and result[0] is not None:
             if self.returning == self.plan.only_key:
                 inserted.values[self.plan.key[0][1]] = result[0][0]
@@ -196,20 +198,24 @@ class RowUpdate(Write):
 
 
 class RowsDelete(Write):
-    """Instances are deleted by their keys, one event for each."""
+    """Instances are deleted by their keys, one event for each.
 
-    __slots__ = ("instances", "using")
+    ``expected`` are the rows that the statement names: more than instances where some are parts of others, which speak for them.
+    """
+
+    __slots__ = ("expected", "instances", "using")
 
     verb = "delete"
 
-    def __init__(self, plan: Plan, instances: Sequence[Model], using: str) -> None:
+    def __init__(self, plan: Plan, instances: Sequence[Model], using: str, *, expected: int) -> None:
         self.plan = plan
         self.final = False
         self.instances = instances
         self.using = using
+        self.expected = expected
 
     def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
-        if result is not PENDING and row_count(result) != len(self.instances):
+        if result is not PENDING and row_count(result) != self.expected:
             # Somebody else deleted some of them first; which ones nobody can say.
             ids = [instance.pk for instance in self.instances[:IDS_MAX]]
             return [self.plan.native.statement(context, "delete", count=row_count(result), ids=ids, where="pk__in", fields=())]
@@ -275,6 +281,12 @@ def read_all(plan: Plan, instances: Sequence[Model]) -> tuple[list[list[Any]], b
         return rows, True
     several = [Inserted(plan, instance) for instance in instances]
     return [inserted.values for inserted in several], all(inserted.plain for inserted in several)
+
+
+def put_pre_saved(plan: Plan, instance: Model, values: list[Any], pre_saved: PreSaved) -> None:
+    """Puts in what fields sent that is not on the instance."""
+    for attname, value in pre_saved.get(id(instance), {}).items():
+        values[plan.places[attname].position] = value
 
 
 def known_of(values: Sequence[Any]) -> list[Any]:

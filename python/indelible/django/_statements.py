@@ -7,7 +7,7 @@ it touched, and their keys as far as the statement names them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import DEFERRED, Field, Model
 from django.db.models.constants import OnConflict
@@ -19,29 +19,39 @@ from indelible.django._models import Plan
 from indelible.django._queries import IDS_MAX, asked_for, is_expression, where_text
 from indelible.django._recording import PENDING, Write
 from indelible.django._returning import Columns, Fields, Rows
-from indelible.django._rows import known_of, read_all, row_count, shown
+from indelible.django._rows import PreSaved, known_of, put_pre_saved, read_all, row_count, shown
 from indelible.django._snapshots import Scope, forget, known_values, remember, remember_all
 
 if TYPE_CHECKING:
     from indelible import _native
 
-Instances = dict[Any, Model]
-"""Instances by their keys."""
+
+class BulkUpdate(NamedTuple):
+    """What a ``bulk_update`` is about: its instances by their keys, and the names of the fields that it takes from them."""
+
+    plan: Plan
+    instances: dict[Any, Model]
+    fields: frozenset[str]
+
+    def gives(self, field: Field[Any, Any], value: Any) -> bool:
+        """Whether a field is sent as the instances have it; a queryset of the application's own may add others, or its own values."""
+        return is_expression(value) and not self.fields.isdisjoint((field.name, field.attname))
 
 
 class BulkInsert(Write):
     """``bulk_create``: one batch of instances, of which nothing is ignored and nothing updated."""
 
-    __slots__ = ("answered", "instances", "names", "plain", "returning", "rows")
+    __slots__ = ("answered", "instances", "names", "plain", "pre_saved", "returning", "rows")
 
     verb = "create"
 
-    def __init__(self, plan: Plan, query: Any, returning: Fields) -> None:
+    def __init__(self, plan: Plan, query: Any, returning: Fields, pre_saved: PreSaved) -> None:
         self.plan = plan
         self.final = True
         self.instances: Sequence[Model] = query.objs
         self.names = _recorded_names(plan, query.fields)
         self.returning = returning
+        self.pre_saved = pre_saved
         self.rows: list[list[Any]] | None = None
         self.plain = True
         self.answered = False
@@ -87,6 +97,9 @@ class BulkInsert(Write):
         rows = self.rows
         if rows is None:
             rows, self.plain = read_all(self.plan, self.instances)
+            if self.pre_saved:
+                for instance, row in zip(self.instances, rows, strict=True):
+                    put_pre_saved(self.plan, instance, row, self.pre_saved)
             self.rows = rows
         if not self.answered and result is not PENDING and result and len(result) == len(rows):
             self.answered = True
@@ -170,20 +183,20 @@ class ConflictInsert(Write):
 class QueryUpdate(Write):
     """``QuerySet.update``, ``bulk_update``, and the updates that deleting makes (``SET_NULL``).
 
-    ``instances`` are those of a ``bulk_update``, whose old and new values are known. ``rows`` are the touched ones, key first.
+    ``bulk`` is the ``bulk_update`` that it belongs to, whose old and new values are known. ``rows`` are the touched ones, key first.
     """
 
-    __slots__ = ("before", "counted", "ids", "instances", "query", "rows", "send", "using", "wanted", "where")
+    __slots__ = ("before", "bulk", "counted", "ids", "query", "rows", "send", "using", "wanted", "where")
 
     verb = "update"
 
-    def __init__(self, plan: Plan, compiler: Any, *, counted: bool, instances: Instances | None) -> None:
+    def __init__(self, plan: Plan, compiler: Any, *, counted: bool, bulk: BulkUpdate | None) -> None:
         query = compiler.query
         self.plan = plan
         self.counted = counted
         self.query = query
         self.using = compiler.using
-        self.instances = instances
+        self.bulk = bulk
         # Read now: an update of several tables rewrites its own condition.
         self.ids = _keys_asked_for(plan, query)
         single = counted and self.ids is not None and len(self.ids) == 1
@@ -231,14 +244,14 @@ class QueryUpdate(Write):
                 values[position] = instance.__dict__.get(attname, DEFERRED)
             for position in self.plan.generated:
                 values[position] = DEFERRED
-            for field, _, _ in self._values():
+            for field, _, sent in self._values():
                 position = self.plan.positions[field.attname]
-                value = instance.__dict__.get(field.attname, DEFERRED)
+                value = self._given(instance, field, sent)
                 values[position] = DEFERRED if is_expression(value) else self.plan.normalise[position](value)
             remember(instance, self.plan, values, scope)
 
     def forget(self) -> None:
-        for instance in (self.instances or {}).values():
+        for instance in self.bulk.instances.values() if self.bulk is not None else ():
             forget(instance)
 
     def _send(self, compiler: Any, result_type: Any) -> int:
@@ -248,7 +261,8 @@ class QueryUpdate(Write):
 
     def _send_exactly(self, compiler: Any, result_type: Any) -> int:
         # The hook made sure that this is inside a transaction: nobody may change the rows in between.
-        self.before = {self._key(row): row for row in _returning.old_rows(compiler, self.wanted.fields)}
+        if not any(field.primary_key or field in self.wanted.fields[: len(self.plan.key)] for field, _, _ in self.query.values):
+            self.before = {self._key(row): row for row in _returning.old_rows(compiler, self.wanted.fields)}
         return self._send(compiler, result_type)
 
     def _values(self) -> list[Any]:
@@ -281,8 +295,8 @@ class QueryUpdate(Write):
         return row[0] if parts == 1 else tuple(row[:parts])
 
     def _rows(self, context: _native.Context, keys: list[Any]) -> Iterator[_native.Event]:
-        if self.instances is not None:
-            return self._rows_of_instances(context, keys)
+        if self.bulk is not None:
+            return self._rows_of_instances(context, keys, self.bulk)
         if self.before:
             return self._exact_rows(context)
         return self._like_rows(context, keys)
@@ -303,22 +317,27 @@ class QueryUpdate(Write):
             if event is not None:
                 yield event
 
-    def _rows_of_instances(self, context: _native.Context, keys: list[Any]) -> Iterator[_native.Event]:
-        plan, instances = self.plan, self.instances or {}
-        written = [plan.places[field.attname] for field, _, _ in self._values()]
-        places = [(place, plan.attnames[place.position]) for place in written if place.number is not None]
-        numbers = [place.number for place, _ in places if place.number is not None]
+    def _rows_of_instances(self, context: _native.Context, keys: list[Any], bulk: BulkUpdate) -> Iterator[_native.Event]:
+        plan = self.plan
+        written = [(plan.places[field.attname], field, sent) for field, _, sent in self._values()]
+        places = [(place, field, sent) for place, field, sent in written if place.number is not None]
+        numbers = [place.number for place, _, _ in places if place.number is not None]
         for key in keys:
-            instance = instances.get(key)
-            state = {} if instance is None else instance.__dict__
+            instance = bulk.instances.get(key)
             known = None if instance is None else known_values(instance, plan, self.using)
             known = plan.unknown if known is None else known
-            old = shown([known[place.position] for place, _ in places])
-            new = shown([place.normalised(state.get(attname, DEFERRED)) for place, attname in places])
+            old = shown([known[place.position] for place, _, _ in places])
+            new = shown([place.normalised(self._given(instance, field, sent)) for place, field, sent in places])
             label = None if plan.label_of is None or instance is None else plan.label_of(instance)
             event = plan.native.updated(context, key, label, numbers, old, new)
             if event is not None:
                 yield event
+
+    def _given(self, instance: Model | None, field: Field[Any, Any], sent: Any) -> Any:
+        """What a row of a ``bulk_update`` is given."""
+        if self.bulk is None or not self.bulk.gives(field, sent):
+            return _plain(field, sent)
+        return DEFERRED if instance is None else instance.__dict__.get(field.attname, DEFERRED)
 
     def _exact_rows(self, context: _native.Context) -> Iterator[_native.Event]:
         plan = self.plan
@@ -337,10 +356,10 @@ class QueryUpdate(Write):
                 yield event
 
     def _instances_written(self, result: Any) -> list[Model]:
-        if not self.instances:
+        if self.bulk is None:
             return []
         keys = self._keys(result)
-        return [self.instances[key] for key in keys or () if key in self.instances]
+        return [self.bulk.instances[key] for key in keys or () if key in self.bulk.instances]
 
 
 class QueryDelete(Write):

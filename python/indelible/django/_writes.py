@@ -7,6 +7,7 @@ the delete and many-to-many signals make Django read rows that it otherwise woul
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
@@ -19,12 +20,13 @@ from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, 
 from django.db.models.sql.constants import MULTI
 
 from indelible import _runtime
+from indelible.django._guard import Guard
 from indelible.django._links import LinkDelete, LinkInsert, LinkUpdate, link_of
 from indelible.django._models import Plan, plan_of
-from indelible.django._queries import listed, only_asked_for
-from indelible.django._recording import Write, perform, record
-from indelible.django._rows import RowInsert, RowsDelete, RowUpdate, Sent
-from indelible.django._statements import BulkInsert, ConflictInsert, Instances, QueryDelete, QueryUpdate, is_counted
+from indelible.django._queries import listed, only_asked_for, only_keys
+from indelible.django._recording import Verb, Write, perform, record
+from indelible.django._rows import PreSaved, RowInsert, RowsDelete, RowUpdate, Sent
+from indelible.django._statements import BulkInsert, BulkUpdate, ConflictInsert, QueryDelete, QueryUpdate, is_counted
 from indelible.django._transactions import in_transaction
 
 Django = Callable[..., Any]
@@ -58,6 +60,19 @@ class _Deleting:
             self._parts[model] = {key for child in self.collector.data for key in self._parent_keys(child, model)}
         return self._parts[model]
 
+    def referring(self, plan: Plan, query: Any) -> BulkUpdate | None:
+        """The loaded instances whose reference to what is deleted this UPDATE sets to something else, ``None`` if it is no such update."""
+        if len(query.values) != 1:
+            return None
+        instances: dict[Any, Model] = {}
+        for (field, _), several in self.collector.field_updates.items():
+            if field == query.values[0][0]:
+                # What was never loaded is updated by its own condition, which says what it referred to.
+                groups: list[Any] = several
+                loaded = (group for group in groups if not isinstance(group, QuerySet) or group._result_cache is not None)
+                instances.update({instance.pk: instance for group in loaded for instance in group})
+        return BulkUpdate(plan, instances, frozenset()) if instances else None
+
     def _parent_keys(self, child: type[Model], model: type[Model]) -> list[Any]:
         concrete = child._meta.concrete_model
         if concrete is None or model not in concrete._meta.get_parent_list():
@@ -71,7 +86,7 @@ class _Active(threading.local):
 
     saving: _Saving | None = None
     deleting: _Deleting | None = None
-    updating: tuple[Plan, Instances] | None = None
+    updating: BulkUpdate | None = None
     nested = False
     loading = False
 
@@ -242,40 +257,48 @@ def _collector_delete(django: Django) -> Django:
 
 
 def _bulk_update(django: Django) -> Django:
-    def bulk_update(self: Any, objs: Any, *args: Any, **kwargs: Any) -> Any:
+    def bulk_update(self: Any, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         plan = plan_of(self.model)
         if plan is None:
-            return django(self, objs, *args, **kwargs)
-        instances: Instances = {}
+            return django(self, objs, fields, *args, **kwargs)
+        if isinstance(fields, Iterator):
+            fields, names = itertools.tee(fields)
+        else:
+            names = fields
         outer = _active.updating
-        _active.updating = (plan, instances)
         try:
             # Looked at while Django takes them, so that a generator is used up at the moment and in the way that it always was.
-            return django(self, _noted(objs, instances), *args, **kwargs)
+            if not isinstance(objs, (list, tuple)):
+                objs = _noting(objs, names, plan)
+            else:
+                _active.updating = _noted(objs, names, plan)
+            return django(self, objs, fields, *args, **kwargs)
         finally:
             _active.updating = outer
 
     return bulk_update
 
 
-def _noted(objs: Iterable[Any], instances: Instances) -> Any:
-    if not isinstance(objs, (list, tuple)):
-        return _noting(objs, instances)
+def _noting(objs: Iterable[Any], fields: Any, plan: Plan) -> Iterator[Any]:
+    """Hands the instances on. What the application updates while it makes them is no part of the update that they are for."""
+    taken: list[Any] = []
     for instance in objs:
-        _note(instance, instances)
-    return objs
-
-
-def _noting(objs: Iterable[Any], instances: Instances) -> Iterator[Any]:
-    for instance in objs:
-        _note(instance, instances)
+        taken.append(instance)
         yield instance
+    _active.updating = _noted(taken, fields, plan)
 
 
-def _note(instance: Any, instances: Instances) -> None:
-    # Of two with the same key Django's condition takes the first.
-    if isinstance(instance, Model):
-        instances.setdefault(instance.pk, instance)
+def _noted(objs: Iterable[Any], fields: Any, plan: Plan) -> BulkUpdate | None:
+    instances: dict[Any, Model] = {}
+    try:
+        for instance in objs:
+            # Of two with the same key Django's condition takes the first.
+            if isinstance(instance, Model):
+                instances.setdefault(instance.pk, instance)
+        return BulkUpdate(plan, instances, frozenset(fields))
+    except Exception:
+        # Names that are none, or a key that cannot be looked up: what Django thinks of them it says itself, and the rows are recorded without them.
+        return None
 
 
 def _load(django: Django) -> Django:
@@ -307,8 +330,8 @@ def _insert_write(compiler: Any, returning: Any) -> Write | None:
         return _several_inserted(compiler, returning or ())
     instance, plan, table, _ = saving
     if plan.inherited:
-        return _Part(plan, instance, table, ())
-    pre_saved: dict[str, Any] = {}
+        return _NewPart(plan, instance, table, ())
+    pre_saved: PreSaved = {}
     if plan.pre_saves:
         _catch_pre_saved(compiler, plan, pre_saved)
     return RowInsert(plan, instance, returning or (), pre_saved)
@@ -319,7 +342,10 @@ def _several_inserted(compiler: Any, returning: Any) -> Write | None:
     plan = plan_of(query.model)
     if plan is not None:
         if query.on_conflict is None:
-            return BulkInsert(plan, query, returning)
+            pre_saved: PreSaved = {}
+            if plan.pre_saves:
+                _catch_pre_saved(compiler, plan, pre_saved)
+            return BulkInsert(plan, query, returning, pre_saved)
         return ConflictInsert(plan, query, returning, compiler.connection)
     link = None if _active.loading else link_of(query.model)
     return None if link is None else LinkInsert(link, query, compiler.connection)
@@ -347,9 +373,11 @@ def _update_write(compiler: Any, returning: Any, counted: bool) -> Write | None:
 def _several_updated(compiler: Any, counted: bool) -> Write | None:
     plan = plan_of(compiler.query.model)
     if plan is not None:
-        updating = _active.updating
-        instances = updating[1] if updating is not None and updating[0] is plan else None
-        return QueryUpdate(plan, compiler, counted=counted, instances=instances)
+        updating, deleting = _active.updating, _active.deleting
+        bulk = updating if updating is not None and updating.plan is plan else None
+        if bulk is None and deleting is not None:
+            bulk = deleting.referring(plan, compiler.query)
+        return QueryUpdate(plan, compiler, counted=counted, bulk=bulk)
     link = link_of(compiler.query.model)
     return None if link is None or _active.loading else LinkUpdate(link, compiler)
 
@@ -367,30 +395,36 @@ def _delete_write(compiler: Any) -> Write | None:
         return QueryDelete(plan, compiler)
     parts = deleting.parts(plan.model) if len(deleting.collector.data) > 1 else None
     wholes = [instance for instance in instances if instance.pk not in parts] if parts else instances
-    return RowsDelete(plan, wholes, compiler.using) if wholes else None
+    return RowsDelete(plan, wholes, compiler.using, expected=len(instances)) if wholes else None
 
 
 def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model] | None:
     """The collected instances that a DELETE names by their keys; ``None`` when it says it another way."""
     by_key = deleting.instances(query.model)
-    if not by_key or len(plan.key) != 1:
+    if not by_key:
         return None
-    attname = plan.key[0][0]
-    keys = listed(query.where, attname)
-    if keys is None and (keys := only_asked_for(query.where, attname)) is None:
+    keys: list[Any] | None
+    if len(plan.key) > 1:
+        keys = only_keys(query.where, [attname for attname, _ in plan.key])
+    else:
+        attname = plan.key[0][0]
+        keys = listed(query.where, attname)
+        if keys is None:
+            keys = only_asked_for(query.where, attname)
+    if keys is None:
         return None
     instances = [by_key[key] for key in keys if key in by_key]
     return instances if len(instances) == len(keys) else None
 
 
-def _catch_pre_saved(compiler: Any, plan: Plan, pre_saved: dict[str, Any]) -> None:
+def _catch_pre_saved(compiler: Any, plan: Plan, pre_saved: PreSaved) -> None:
     """Takes the values that a field makes for the INSERT without putting them on the instance."""
     django = compiler.pre_save_val
 
     def pre_save_val(field: Any, instance: Model) -> Any:
         value = django(field, instance)
         if field.attname in plan.pre_saves:
-            pre_saved[field.attname] = value
+            pre_saved.setdefault(id(instance), {})[field.attname] = value
         return value
 
     compiler.pre_save_val = pre_save_val
@@ -404,7 +438,7 @@ class _Part(Write):
 
     __slots__ = ("instance", "sent", "table")
 
-    verb = "update"
+    verb: Verb = "update"
 
     def __init__(self, plan: Plan, instance: Model, table: type[Model], sent: Sent) -> None:
         self.plan = plan
@@ -416,6 +450,9 @@ class _Part(Write):
     def events(self, context: Any, result: Any) -> list[Any]:
         return []
 
+    def about(self) -> tuple[Model]:
+        return (self.instance,)
+
     def touched(self, result: Any) -> bool:
         return not self.sent or bool(result)
 
@@ -423,15 +460,28 @@ class _Part(Write):
         self.instance._state.__dict__.setdefault("indelible_parts", {})[self.table] = self
 
 
+class _NewPart(_Part):
+    """One table that the instance is new in."""
+
+    __slots__ = ()
+
+    verb: Verb = "create"
+
+
 def _joined(plan: Plan, instance: Model, using: str) -> None:
-    """Records an instance whose last table was just written: one event for all of them."""
+    """Records an instance whose last table was just written: one event for all of them.
+
+    Raises:
+        RecordingRefused: nothing can be recorded, and the change must not be made then.
+    """
     parts: dict[type[Model], _Part] = instance._state.__dict__.pop("indelible_parts", {})
-    own = parts.get(plan.model)
-    write: Write
-    if own is not None and not own.sent:
-        write = RowInsert(plan, instance, (), {})
-    elif parts:
-        write = RowUpdate(plan, instance, [value for part in parts.values() for value in part.sent], using)
-    else:
+    if not parts:
         return
-    record(connections[using], write, [()])
+    with Guard(f"save of {plan.type}", event=True, refuses=True):
+        own = parts.get(plan.model)
+        write: Write
+        if own is not None and not own.sent:
+            write = RowInsert(plan, instance, (), {})
+        else:
+            write = RowUpdate(plan, instance, [value for part in parts.values() for value in part.sent], using)
+        record(connections[using], write, [()])

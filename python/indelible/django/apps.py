@@ -72,6 +72,7 @@ def configure(settings: conf.Settings) -> _runtime.Runtime:
             masker=settings.masker,
             nowhere=settings.record == "nowhere",
             on_audit_error=settings.on_audit_error,
+            task_starts=settings.tasks == "starts",
         )
     )
 

@@ -134,6 +134,7 @@ def options_of(model: type[Model]) -> Options | None:
                 nearest.setdefault(option, given[option])
         label = label or _names(given.get("label"))
         reasoned.update(_verbs(given.get("reason_required")))
+    mask.update(field.name for field in model._meta.concrete_fields if is_encrypted(field))
     bulk, evidence = nearest.get("bulk"), nearest.get("evidence")
     return Options(
         frozenset(mask),
@@ -148,6 +149,11 @@ def options_of(model: type[Model]) -> Options | None:
         bulk=bulk if bulk in _BULK else conf.active().bulk,
         evidence=evidence if evidence in _EVIDENCE and conf.active().evidence != "outbox" else conf.active().evidence,
     )
+
+
+def is_encrypted(field: Any) -> bool:
+    """Whether the field's class says that it hides its values from whoever reads the database: they are none of the trail's either."""
+    return any("Encrypted" in base.__name__ and "Unencrypted" not in base.__name__ for base in type(field).__mro__)
 
 
 def _links(model: type[Model], said: Any) -> frozenset[str] | None:

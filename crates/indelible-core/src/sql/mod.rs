@@ -109,6 +109,16 @@ mod tests {
             ("EXPLAIN ANALYZE VERBOSE DELETE FROM t", "DELETE", "t"),
             ("WITH a AS (SELECT 1) UPDATE t SET b = a.c FROM a", "UPDATE", "t"),
             ("WITH RECURSIVE a(x) AS (SELECT 1), b AS MATERIALIZED (SELECT 2) INSERT INTO t SELECT * FROM a", "INSERT", "t"),
+            ("WITH RECURSIVE a AS (SELECT 1) SEARCH DEPTH FIRST BY x SET y UPDATE t SET b = 1 FROM a", "UPDATE", "t"),
+            ("WITH update AS (SELECT 1) DELETE FROM t", "DELETE", "t"),
+            ("CREATE FUNCTION f() RETURNS void AS $$ DELETE FROM s; $$ LANGUAGE sql; UPDATE t SET a = 1", "UPDATE", "t"),
+            (
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END; DELETE FROM s; END; UPDATE t SET a = 1",
+                "UPDATE",
+                "t",
+            ),
+            ("CREATE TRIGGER r AFTER INSERT ON s BEGIN UPDATE s SET a = 1; DELETE FROM s; END; DELETE FROM t", "DELETE", "t"),
+            ("CREATE RULE r AS ON INSERT TO s DO (DELETE FROM s; DELETE FROM s); DELETE FROM t", "DELETE", "t"),
             ("UPDATE t SET body = $tag$ ; DELETE FROM other $tag$", "UPDATE", "t"),
             ("UPDATE t SET body = E'it\\'s; DELETE FROM other'", "UPDATE", "t"),
             ("UPDATE t SET body = 'it''s; DELETE FROM other';", "UPDATE", "t"),
@@ -152,6 +162,7 @@ mod tests {
         assert_eq!(written("TRUNCATE TABLE ONLY a, public.b RESTART IDENTITY CASCADE"), all);
         assert_eq!(written("WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone").len(), 2);
         assert_eq!(written("WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone"), [("DELETE", "a".to_owned(), false)]);
+        assert_eq!(written("COPY (DELETE FROM a RETURNING *) TO STDOUT"), [("DELETE", "a".to_owned(), false)]);
     }
 
     #[test]
@@ -178,7 +189,10 @@ mod tests {
             ("SELECT f()", &[]),
             ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", &[]),
             ("CREATE TRIGGER r AFTER UPDATE ON t EXECUTE FUNCTION f()", &[]),
-            ("CREATE FUNCTION f() RETURNS void AS $$ $$; CALL p()", &[]),
+            ("CREATE FUNCTION f() RETURNS void AS $$ $$; CALL p()", &["CALL"]),
+            ("CREATE PROCEDURE f() BEGIN ATOMIC SELECT 1; CALL p(); END", &[]),
+            ("EXPLAIN (ANALYZE) EXECUTE plan(1)", &["EXECUTE"]),
+            ("EXPLAIN EXECUTE plan(1)", &[]),
             ("UPDATE t SET call = 1", &[]),
             ("do", &[]),
         ] {

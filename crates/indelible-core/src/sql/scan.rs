@@ -60,11 +60,7 @@ const BETWEEN: [&str; 11] = ["into", "from", "table", "only", "or", "rollback", 
 /// The tables that are written.
 pub(super) fn writes(tokens: &[Token<'_>]) -> Vec<SqlWrite> {
     let mut found = Vec::new();
-    for statement in tokens.split(|token| *token == Token::Mark(';')) {
-        if defines_a_routine(statement) {
-            // What follows is its body, semicolons included: it is not run now.
-            break;
-        }
+    for statement in run_now(tokens) {
         if !only_explains(statement) {
             in_statement(statement, &mut found);
         }
@@ -80,14 +76,38 @@ const OPAQUE: [&str; 3] = ["DO", "CALL", "EXECUTE"];
 
 /// The statements that run what the text does not say: a block in a string, a procedure, a prepared statement.
 pub(super) fn opaque(tokens: &[Token<'_>]) -> Vec<&'static str> {
-    tokens
-        .split(|token| *token == Token::Mark(';'))
-        .take_while(|statement| !defines_a_routine(statement))
+    run_now(tokens)
         .filter_map(|statement| match statement {
+            [first, rest @ ..] if first.is("explain") && !only_explains(statement) => {
+                rest.iter().any(|token| token.is("EXECUTE")).then_some("EXECUTE")
+            }
             [first, _, ..] => OPAQUE.into_iter().find(|verb| first.is(verb)),
             _ => None,
         })
         .collect()
+}
+
+/// The statements of a text, but for those that define a routine: its body is not run now, semicolons included.
+fn run_now<'s, 'a>(tokens: &'s [Token<'a>]) -> impl Iterator<Item = &'s [Token<'a>]> {
+    let mut open = 0_i64;
+    tokens.split(|token| *token == Token::Mark(';')).filter(move |statement| {
+        let is_body = open > 0 || defines_a_routine(statement);
+        if is_body {
+            open += statement.iter().map(opens).sum::<i64>();
+        }
+        !is_body
+    })
+}
+
+/// What begins or ends a part of a body, inside of which a semicolon ends nothing.
+fn opens(token: &Token<'_>) -> i64 {
+    match token {
+        Token::Mark('(') => 1,
+        Token::Mark(')') => -1,
+        Token::Word(_) if token.is("begin") || token.is("case") => 1,
+        Token::Word(_) if token.is("end") => -1,
+        _ => 0,
+    }
 }
 
 fn defines_a_routine(statement: &[Token<'_>]) -> bool {
@@ -117,7 +137,7 @@ fn in_statement(statement: &[Token<'_>], found: &mut Vec<SqlWrite>) {
         let begins = match before {
             None | Some(Token::Mark('(')) => true,
             // The verb itself comes after the list of CTEs, or after what is said about explaining.
-            Some(before) => depth == 0 && !main && (explain || (with && *before == Token::Mark(')'))),
+            Some(before) => depth == 0 && !main && (explain || (with && ends_a_cte(before))),
         };
         if depth == 0 && !main && (SqlVerb::of(token).is_some() || token.is("select")) && begins {
             main = true;
@@ -127,6 +147,16 @@ fn in_statement(statement: &[Token<'_>], found: &mut Vec<SqlWrite>) {
                 found.push(SqlWrite { verb, table, counted: depth == 0 });
             });
         }
+    }
+}
+
+/// Whether the list of CTEs may be over: behind a closed bracket, or behind the last name of what is said about searching and cycles.
+fn ends_a_cte(before: &Token<'_>) -> bool {
+    const BEFORE_NAMES: [&str; 8] = ["with", "recursive", "by", "set", "using", "cycle", "to", "default"];
+    match before {
+        Token::Mark(mark) => *mark == ')',
+        Token::Literal => true,
+        Token::Word(_) | Token::Quoted(_) => !BEFORE_NAMES.into_iter().any(|word| before.is(word)),
     }
 }
 

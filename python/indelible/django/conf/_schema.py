@@ -59,7 +59,7 @@ class Settings:
     masker: Callable[[Any, str], Any] | None
     call_site: float
     formatters: bool
-    tasks: bool
+    tasks: Literal[True, False, "starts"]
     record: Literal["journal", "nowhere"]
     skip: Callable[[Any], Any] | None
     ignore_actions: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from indelible.django.conf._given import Given, Invalid, Site
 
@@ -18,9 +18,12 @@ def record(given: Given, site: Site) -> str:
     return given.choice("journal", ("journal", "nowhere"))
 
 
-def tasks(given: Given, site: Site) -> bool:
-    """Whether who asks for a Celery task travels with it, and the end of each attempt is recorded (``TASKS``, default ``True``)."""
-    return given.boolean(True)
+def tasks(given: Given, site: Site) -> Literal[True, False, "starts"]:
+    """Whether who asks for a Celery task travels with it, and the end of each attempt is recorded (``TASKS``, default ``True``).
+
+    With ``"starts"`` its beginning is an event of its own, too.
+    """
+    return "starts" if given.value == "starts" else given.boolean(True)
 
 
 def skip(given: Given, site: Site) -> Callable[[Any], Any] | None:
