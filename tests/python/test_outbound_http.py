@@ -235,8 +235,12 @@ def test_a_hook_that_raises_for_the_status_keeps_the_status(server, recorded):
 
 
 def test_a_cancelled_call_is_aborted(recorded):
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
     async def run() -> None:
-        listener = await asyncio.start_server(lambda reader, writer: asyncio.Event().wait(), "127.0.0.1", 0)
+        listener = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         async with listener, httpx.AsyncClient(transport=AsyncAuditedTransport()) as client:
             call = asyncio.create_task(client.get(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"))
             while not recorded():
