@@ -23,6 +23,7 @@ from indelible.django.evidence import _collector, _outbox
 from indelible.django.evidence._collector import TOKEN_VARIABLE, Collector
 from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.management import _outbox as commands
+from servers import environment, running
 from testproject.models import Row
 from trails import Trail, fields
 
@@ -100,6 +101,24 @@ def test_the_command_takes_an_outbox_to_another_host_and_deletes_what_its_agent_
 
     until(is_empty)
     assert "2 journaled, 0 deleted" in capsys.readouterr().out
+    site.assert_all_are_there_once()
+
+
+def test_a_drainer_that_follows_waits_for_its_collector_and_ends_when_it_is_told(site: Site, tmp_path: Path) -> None:
+    more = {"INDELIBLE_EVIDENCE": "outbox", "INDELIBLE_COLLECTOR": site.front.url, TOKEN_VARIABLE: TOKEN}
+    log = tmp_path / "drainer.log"
+    command = ["-m", "django", "indelible", "outbox", "drain", "--follow"]
+    site.host.kill()
+    with running(command, environment(site.trail.data_dir, **more), log) as drainer:
+        until(lambda: site.front.url in log.read_text())
+        site.add(2)
+        site.host.start()
+        until(lambda: rows() == [])
+        site.add(2)
+        until(lambda: rows() == [])
+        drainer.terminate()
+        assert drainer.wait(DEADLINE_S) == 0, log.read_text()
+    assert TOKEN not in log.read_text()
     site.assert_all_are_there_once()
 
 
