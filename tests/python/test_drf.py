@@ -142,10 +142,12 @@ def test_a_body_that_is_read_for_its_reason_is_still_there_for_the_view(patient:
     with override_settings(INDELIBLE={**INDELIBLE, "REASON_FIELD": "why", "REASON_REQUIRED": ["patient.scan"]}):
         answer = send(browser, "post", "patients/scan/", {"why": "a check"})
         assert (answer.status_code, answer.json()) == (200, {"body": '{"why": "a check"}'})
+        form = browser.post("/intent/patients/scan/", {"why": "another"})
+        assert "another" in form.json()["body"], "all of a multipart form, too"
         assert send(browser, "post", "patients/scan/", {}).status_code == 400
         trail.data_dir = _runtime.runtime().settings.data_dir
         told = [(event["outcome"], event.get("reason")) for event in trail.events() if event["action"] == "patient.scan"]
-    assert told == [("success", "a check"), ("denied", None)]
+    assert told == [("success", "a check"), ("success", "another"), ("denied", None)]
 
 
 class UserSerializer(ModelSerializer):
