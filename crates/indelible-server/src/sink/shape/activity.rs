@@ -183,8 +183,7 @@ fn exchange(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
     optional(&mut object, "body", request.body);
     object.end();
     let mut object = ObjectWriter::begin(line.member("response_repr"));
-    // Of the response an event holds no headers.
-    object.member("headers").push_str("{}");
+    object.member("headers").push_str(request.response_headers.map_or("{}", RawValue::get));
     optional(&mut object, "body", request.response);
     object.end();
 }

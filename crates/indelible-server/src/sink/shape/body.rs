@@ -91,6 +91,8 @@ pub(super) struct Request<'a> {
     pub(super) body: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) response: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) response_headers: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -21,7 +21,7 @@ pub(super) fn row(record: &Record, body: &Body<'_>, out: &mut String) {
     nullable(&mut line, "body", request.body.map(RawValue::get));
     line.string("content_type", &content_type(request));
     number(&mut line, "status_code", request.status.map(u64::from));
-    line.string("response_headers", "{}");
+    line.string("response_headers", request.response_headers.map_or("{}", RawValue::get));
     nullable(&mut line, "response_body", request.response.map(RawValue::get));
     number(&mut line, "response_time_ms", request.duration_us.map(|micros| micros / 1000));
     nullable(&mut line, "ip_address", text_of(request.client_ip).as_deref());
@@ -52,7 +52,7 @@ pub(super) fn document(_: &Record, body: &Body<'_>, out: &mut String) {
     nullable(&mut line, "ip_address", text_of(request.client_ip).as_deref());
     nullable(&mut line, "user_id", body.user_id());
     number(&mut line, "status_code", request.status.map(u64::from));
-    line.member("response_headers").push_str("{}");
+    line.member("response_headers").push_str(request.response_headers.map_or("{}", RawValue::get));
     line.member("response_body").push_str(request.response.map_or("null", RawValue::get));
     number(&mut line, "response_time_ms", request.duration_us.map(|micros| micros / 1000));
     line.end();

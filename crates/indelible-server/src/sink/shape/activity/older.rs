@@ -128,7 +128,7 @@ fn exchange_with_user(line: &mut ObjectWriter<'_>, body: &Body<'_>) {
     object.end();
     let mut object = ObjectWriter::begin(line.member("response_repr"));
     number(&mut object, "status_code", request.status.map(u64::from));
-    object.member("headers").push_str("{}");
+    object.member("headers").push_str(request.response_headers.map_or("{}", RawValue::get));
     optional(&mut object, "body", request.response);
     object.end();
 }
