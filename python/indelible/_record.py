@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from indelible import _context, _runtime
@@ -135,7 +136,8 @@ def audited(
     An exception is recorded as ``failure`` with its type and redacted message (``aborted`` when it is no ``Exception``, such as a
     cancelled task), and goes on to the caller. A generator is recorded when it has ended, as ``aborted`` when nobody asks for the rest, and not
     at all when nobody asks for anything. An action that ``REASON_REQUIRED`` names is refused before it begins when neither ``reason`` nor the
-    context gives one. ``resource`` is called with the arguments of the call and names what it is about.
+    context gives one, that of a generator by the call and not by its first step. ``resource`` is called with the arguments of the call and
+    names what it is about.
 
     Example:
         >>> @indelible.audited("report.export", resource=lambda report: report)
@@ -180,6 +182,24 @@ class _Call:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._finish(error)
 
+    def answers(self, function: Callable[..., Any]) -> tuple[_Steps, Any]:
+        """What a generator function answers, of which nothing has run yet, and the block that its steps are to run in.
+
+        Whatever refuses the call does so here: a response whose body this is has not begun.
+        """
+        self.__enter__()
+        try:
+            answers = function(*self._args, **self._kwargs)
+        except BaseException as error:
+            self._finish(error)
+            raise
+        # What gave leave to begin stays with it, wherever the steps run.
+        self._reason = self._reason or _context.current_facts().reason
+        return _Steps(self), answers
+
+    def _begin(self) -> None:
+        self._started_ns = time.perf_counter_ns()
+
     def _finish(self, error: BaseException | None) -> None:
         duration_us = (time.perf_counter_ns() - self._started_ns) // 1000
         record(
@@ -192,31 +212,34 @@ class _Call:
         )
 
 
+class _Steps:
+    """The block that the steps of one audited generator run in.
+
+    One that is given up ends where the garbage collector finds it, in the middle of anything: it is recorded in the context of its first step.
+    """
+
+    __slots__ = ("_call", "_context")
+
+    def __init__(self, call: _Call) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._context = contextvars.copy_context()
+        self._call._begin()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if isinstance(error, GeneratorExit):
+            self._context.run(self._call._finish, error)
+        else:
+            self._call._finish(error)
+
+
 def _framed(function: Callable[..., Any], calling: Callable[[Any, Any], _Call]) -> Callable[..., Any]:
     """The function with all that it does, at once or bit by bit, inside of the block of its call."""
     if inspect.isasyncgenfunction(function):
-
-        @functools.wraps(function)
-        async def ask_async(*args: Any, **kwargs: Any) -> Any:
-            with calling(args, kwargs):
-                async with aclosing(function(*args, **kwargs)) as answers:
-                    sent = None
-                    while True:
-                        try:
-                            answer = await answers.asend(sent)
-                        except StopAsyncIteration:
-                            return
-                        sent = yield answer
-
-        return ask_async
+        return _Generating(function, calling, _steps_async)
     if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def ask(*args: Any, **kwargs: Any) -> Any:
-            with calling(args, kwargs):
-                return (yield from function(*args, **kwargs))
-
-        return ask
+        return _Generating(function, calling, _steps)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -232,6 +255,52 @@ def _framed(function: Callable[..., Any], calling: Callable[[Any, Any], _Call]) 
             return function(*args, **kwargs)
 
     return call
+
+
+class _Generating:
+    """An audited generator function: its call may refuse, which that of a Python function of this kind never does.
+
+    It has what ``inspect`` asks for, so that whoever asks learns that it makes a generator.
+    """
+
+    def __init__(self, function: Callable[..., Any], calling: Callable[[Any, Any], _Call], steps: Callable[[_Steps, Any], Any]) -> None:
+        functools.update_wrapper(self, function)
+        for name in ("__annotations__", "__code__", "__defaults__", "__kwdefaults__"):
+            # A `functools.partial` has none of them.
+            if hasattr(function, name):
+                setattr(self, name, getattr(function, name))
+        self._function, self._calling, self._make = function, calling, steps
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._make(*self._calling(args, kwargs).answers(self._function))
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # type: ignore[attr-defined]
+
+
+def _steps(block: _Steps, answers: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    with block:
+        return (yield from answers)
+
+
+async def _steps_async(block: _Steps, answers: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    with block:
+        async with aclosing(answers):
+            step = answers.asend(None)
+            while True:
+                try:
+                    answer = await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = answers.asend((yield answer))
+                except GeneratorExit:
+                    raise
+                except BaseException as raised:
+                    step = answers.athrow(raised)
 
 
 def resource_of(resource: Any) -> Mapping[str, Any] | None:

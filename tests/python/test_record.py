@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import types
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import indelible
 import journal
-from indelible import _record, _runtime
+from indelible import _context, _record, _runtime
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -228,6 +229,103 @@ def test_an_audited_asynchronous_generator_is_recorded_when_it_has_ended(bodies)
     asyncio.run(export())
     assert ended == ["whole", "part"]
     assert [body["outcome"] for body in bodies()] == ["success", "aborted"]
+
+
+def test_what_is_thrown_into_an_audited_generator_reaches_it(bodies):
+    seen: list[str] = []
+
+    @asynccontextmanager
+    @indelible.audited("lock.hold")
+    async def lock() -> AsyncIterator[str]:
+        try:
+            yield "held"
+        except ValueError as error:
+            seen.append(str(error))
+            raise
+
+    @contextmanager
+    @indelible.audited("lock.hold")
+    def plain_lock() -> Iterator[str]:
+        try:
+            yield "held"
+        except ValueError as error:
+            seen.append(str(error))
+
+    async def hold() -> None:
+        async with lock() as held:
+            assert held == "held"
+        async with lock():
+            raise ValueError("thrown into it")
+
+    with pytest.raises(ValueError, match="thrown into it"):
+        asyncio.run(hold())
+    with plain_lock():
+        raise ValueError("swallowed by it")
+    assert seen == ["thrown into it", "swallowed by it"]
+    assert [(body["outcome"], body.get("error", {}).get("type")) for body in bodies()] == [
+        ("success", None),
+        ("failure", "ValueError"),
+        ("success", None),
+    ]
+
+
+async def _lines_async(count: int) -> AsyncIterator[int]:
+    yield count
+
+
+def _lines(count: int) -> Iterator[int]:
+    yield count
+
+
+async def _all_of(answers: AsyncIterator[int]) -> list[int]:
+    return [answer async for answer in answers]
+
+
+@pytest.mark.parametrize("function", [_lines, _lines_async])
+def test_the_call_of_an_audited_generator_refuses_before_the_first_step(function, bodies, monkeypatch):
+    def demand(action: str, reason: str | None) -> None:
+        if (reason or _context.current_facts().reason) is None:
+            raise PermissionError(f"{action} needs a reason")
+
+    lines = indelible.audited("report.export")(function)
+    with pytest.raises(TypeError, match="count"):
+        lines()
+    monkeypatch.setattr(_record, "_demand", demand)
+    with pytest.raises(PermissionError):
+        lines(1)
+    with indelible.context(reason="monthly"):
+        given = lines(1)
+    assert (asyncio.run(_all_of(given)) if function is _lines_async else list(given)) == [1]
+    assert [(body["outcome"], body.get("reason")) for body in bodies()] == [("failure", None), ("failure", None), ("success", "monthly")]
+
+
+def test_an_audited_generator_of_a_class_is_a_method_of_its_instances(bodies):
+    class Report:
+        @indelible.audited("report.export", resource=lambda self, *_: f"report/{self.name}")
+        def lines(self, count: int) -> Iterator[int]:
+            yield from range(count)
+
+        name = "march"
+
+    assert list(Report().lines(2)) == list(Report.lines(Report(), 2)) == [0, 1]
+    assert (Report.lines.__name__, list(inspect.signature(Report().lines).parameters)) == ("lines", ["count"])
+    assert [body["resource"]["id"] for body in bodies()] == ["march", "march"]
+
+
+def test_an_audited_generator_that_is_given_up_is_recorded_as_part_of_what_began_it(bodies):
+    @indelible.audited("report.export")
+    def lines() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    with indelible.context(actor="user:ana", meta={"run": 7}):
+        given_up = lines()
+        next(given_up)
+    with indelible.context(actor="user:bea", meta={"run": 8}):
+        given_up.close()
+    (body,) = bodies()
+    assert (body["outcome"], body["meta"]["run"]) == ("aborted", 7)
+    assert "ana" in str(body["actor"])
 
 
 def test_a_resource_that_cannot_be_named_does_not_break_the_call(bodies):
