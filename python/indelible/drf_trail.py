@@ -42,6 +42,12 @@ class MayReadTrail(BasePermission):  # type: ignore[misc]
         return bool(user and user.is_authenticated and user.has_perm(PERMISSION))
 
 
+class _Column(int):
+    """A number that error handlers can ask for its code, as they may any part of an answer."""
+
+    code = APIException.default_code
+
+
 class TrailProblem(APIException):  # type: ignore[misc]
     """The agent's word on why there is no answer: ``error``, ``help`` and, for a query, ``column``."""
 
@@ -53,9 +59,10 @@ class TrailProblem(APIException):  # type: ignore[misc]
         else:
             self.status_code = error.status if error.status in (400, 404) else status.HTTP_400_BAD_REQUEST
             detail = {"error": str(error), "help": error.cure, "column": error.column}
-        super().__init__()
-        # As it is: APIException makes text of every value that it is given, and a column is a number.
-        self.detail = {key: value for key, value in detail.items() if value is not None}
+        super().__init__({key: value for key, value in detail.items() if value is not None})
+        if detail.get("column") is not None:
+            # The framework makes text of every value that it is given, and a column is a number.
+            self.detail["column"] = _Column(detail["column"])
 
 
 class TrailViewSet(ViewSet):  # type: ignore[misc]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import include, path
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer
 from rest_framework.routers import DefaultRouter
 from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ModelViewSet
@@ -26,7 +28,7 @@ import indelible
 from agents import running_agent, until
 from indelible import _agent, _client
 from indelible.django.trail.models import Record
-from indelible.drf_trail import AuditTrailMixin, TrailViewSet
+from indelible.drf_trail import AuditTrailMixin, TrailProblem, TrailViewSet
 from testproject.models import Patient
 from trails import Trail
 
@@ -280,6 +282,14 @@ class TestApi:
     def test_nothing_can_be_written(self, agent: Path, superuser: Client) -> None:
         for method in (superuser.post, superuser.put, superuser.patch, superuser.delete):
             assert method("/api/trail/").status_code == method("/api/trail/1/").status_code == 405
+
+    def test_a_handler_of_errors_may_ask_a_problem_for_its_codes(self) -> None:
+        problem = TrailProblem(_client.TrailRefused(400, "unknown field", "one of: actor", 7))
+        codes, details = problem.get_codes(), problem.get_full_details()
+        assert codes == dict.fromkeys(["error", "help", "column"], "error")
+        assert details["column"] == {"message": 7, "code": "error"}
+        assert json.loads(JSONRenderer().render(problem.detail)) == {"error": "unknown field", "help": "one of: actor", "column": 7}
+        assert TrailProblem(_client.TrailUnavailable("no agent", "start it")).get_codes() == {"error": "error"}
 
     def test_mistakes_and_a_missing_agent_have_their_status(self, agent: Path, superuser: Client) -> None:
         response = superuser.get("/api/trail/", {"q": "actorr:ana"})
