@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, ManagementUtility, call_command
+from django.core.management.commands import check
 from django.test import override_settings
 
 import indelible
@@ -109,6 +110,20 @@ def test_exceptions_reach_the_caller_and_the_next_command_is_no_nested_one(datab
     call_command("admit", "Bea")
     assert ["called_by" in event["meta"] for event in trail.events("task")] == [False, False]
     assert Patient.objects.count() == 2
+
+
+def test_a_command_that_waits_is_one_by_any_name(database: str, trail: Trail) -> None:
+    class Checking(check.Command):
+        """What a site makes of it in a module of its own."""
+
+    for command in (check.Command(), Checking()):
+        # What the command line does for `manage.py dev`, where dev.py only imports the class.
+        command.create_parser("manage.py", "dev")
+        call_command(command)
+    admit = Command()
+    admit.create_parser("manage.py", "dev")
+    call_command(admit, "Ana")
+    assert [event["meta"]["command"] for event in trail.events("task")] == ["admit"]
 
 
 def test_commands_that_look_and_those_that_wait_leave_no_event(database: str, trail: Trail) -> None:

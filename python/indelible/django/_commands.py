@@ -88,11 +88,19 @@ def _name_of(command: BaseCommand) -> str:
     return str(command.__dict__.get(_NAME) or type(command).__module__.rpartition(".")[2])
 
 
+def _is_unrecorded(command: BaseCommand, name: str) -> bool:
+    """Whether it leaves no event: by its name, or because it is such a command under the name that a site gave it."""
+    if name in UNRECORDED:
+        return True
+    homes = (cls.__module__.rpartition(".") for cls in type(command).__mro__)
+    return any(home in UNRECORDED and package.endswith(".management.commands") for package, _, home in homes)
+
+
 def _execute(django: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(django)
     def execute(self: BaseCommand, *args: Any, **options: Any) -> Any:
         name = _name_of(self)
-        if name in UNRECORDED or not conf.active().commands:
+        if _is_unrecorded(self, name) or not conf.active().commands:
             return django(self, *args, **options)
         started_ns, outer = time.perf_counter_ns(), _running.get()
         error: BaseException | None = None
