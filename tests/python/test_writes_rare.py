@@ -11,13 +11,15 @@ import django
 import pytest
 from django.db import connection, models, transaction
 from django.db.models import F, Value
+from django.db.models.deletion import Collector
+from django.db.models.functions import Lower
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import journal
 from indelible import _runtime
-from indelible.django import ReasonRequired, register, registry
+from indelible.django import ReasonRequired, _writes, register, registry
 from indelible.django._models import forget_plans
-from testproject.models import Account, Condition, Employee, Paper, Patient, Person, Row, Unique
+from testproject.models import Account, Condition, Doctor, Employee, Paper, Patient, Person, Row, Unique
 from trails import Trail
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -222,6 +224,62 @@ def test_what_is_updated_while_a_generator_makes_instances_is_not_taken_for_thei
     events = recorded(trail)
     assert [values(event)["number"] for event in events[:3]] == [{"old_unknown": True, "new": 99}] * 3
     assert sorted(values(event)["number"]["new"] for event in events[3:]) == [10, 11, 12]
+
+
+def test_what_a_generator_of_field_names_raises_reaches_the_caller(trail: Trail) -> None:
+    row = Row.objects.create(number=1)
+    trail.forget()
+    row.number = 2
+
+    def names() -> Iterator[str]:
+        yield "number"
+        Row.objects.filter(pk=row.pk).update(number=99)
+        raise RuntimeError("the name of the next field")
+
+    with pytest.raises(RuntimeError, match="the name of the next field"):
+        Row.objects.bulk_update([row], names())
+    assert [values(event)["number"]["new"] for event in recorded(trail)] == [99]
+    assert Row.objects.get().number == 99
+
+
+def test_the_rows_that_refer_to_what_is_deleted_are_gathered_once(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctor = Doctor.objects.create(name="House")
+    Patient.objects.bulk_create([Patient(name="Ana", doctor=doctor) for _ in range(250)])
+    trail.forget()
+    gathered: list[Any] = []
+    gather = _writes._Deleting._loaded
+    monkeypatch.setattr(_writes._Deleting, "_loaded", lambda self, field: gathered.append(field) or gather(self, field))
+    collector = Collector(using="default")
+    collector.collect([doctor])
+    for several in collector.field_updates.values():
+        # As a site's own collector or a prefetch leaves them: loaded, so that they are updated by their keys in batches.
+        [*map(len, several)]
+    collector.delete()
+    updated = [event for event in recorded(trail) if event["action"] == "patient.update"]
+    assert (len(updated), [values(event)["doctor"]["new"] for event in updated]) == (250, [None] * 250)
+    assert len(gathered) == 1
+
+
+@isolate_apps("testproject")
+def test_an_expression_that_a_field_sends_of_its_own_is_no_value(trail: Trail) -> None:
+    class LowerField(models.CharField):
+        def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+            return Lower(Value(getattr(model_instance, self.attname))) if add else getattr(model_instance, self.attname)
+
+    class Mailbox(Made):
+        address = LowerField(max_length=20)
+
+    with tables(Mailbox):
+        trail.forget()
+        one = Mailbox.objects.create(address="ANA")
+        two = Mailbox.objects.bulk_create([Mailbox(address="BEA")])[0]
+        for mailbox in (one, two):
+            mailbox.address = "eve"
+            mailbox.save()
+        events = [values(event)["address"] for event in recorded(trail)]
+        assert [event["new_unknown"] for event in events[:2]] == [True, True]
+        assert "ANA" not in str(events[0])
+        assert events[2:] == [{"old_unknown": True, "new": "eve"}] * 2
 
 
 def test_what_a_field_sends_of_its_own_is_recorded_for_rows_that_are_created_together(trail: Trail) -> None:

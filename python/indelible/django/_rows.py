@@ -76,7 +76,7 @@ class RowInsert(Write):
         if inserted is None:
             inserted = self.inserted = Inserted(self.plan, self.instance)
             if self.pre_saved:
-                put_pre_saved(self.plan, self.instance, inserted.values, self.pre_saved)
+                inserted.plain = put_pre_saved(self.plan, self.instance, inserted.values, self.pre_saved) and inserted.plain
         if result is not PENDING and result and result[0] is not None:
             if self.returning == self.plan.only_key:
                 inserted.values[self.plan.key[0][1]] = result[0][0]
@@ -283,10 +283,14 @@ def read_all(plan: Plan, instances: Sequence[Model]) -> tuple[list[list[Any]], b
     return [inserted.values for inserted in several], all(inserted.plain for inserted in several)
 
 
-def put_pre_saved(plan: Plan, instance: Model, values: list[Any], pre_saved: PreSaved) -> None:
-    """Puts in what fields sent that is not on the instance."""
+def put_pre_saved(plan: Plan, instance: Model, values: list[Any], pre_saved: PreSaved) -> bool:
+    """Puts in what fields sent that is not on the instance; whether all of that is plain (see :class:`Inserted`)."""
+    plain = True
     for attname, value in pre_saved.get(id(instance), {}).items():
-        values[plan.places[attname].position] = value
+        position = plan.places[attname].position
+        values[position] = plan.normalise[position](value)
+        plain = plain and not is_expression(value)
+    return plain
 
 
 def known_of(values: Sequence[Any]) -> list[Any]:

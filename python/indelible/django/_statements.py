@@ -7,6 +7,7 @@ it touched, and their keys as far as the statement names them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import DEFERRED, Field, Model
@@ -31,7 +32,7 @@ class BulkUpdate(NamedTuple):
 
     plan: Plan
     instances: dict[Any, Model]
-    fields: frozenset[str]
+    fields: AbstractSet[str]
 
     def gives(self, field: Field[Any, Any], value: Any) -> bool:
         """Whether a field is sent as the instances have it; a queryset of the application's own may add others, or its own values."""
@@ -99,7 +100,7 @@ class BulkInsert(Write):
             rows, self.plain = read_all(self.plan, self.instances)
             if self.pre_saved:
                 for instance, row in zip(self.instances, rows, strict=True):
-                    put_pre_saved(self.plan, instance, row, self.pre_saved)
+                    self.plain = put_pre_saved(self.plan, instance, row, self.pre_saved) and self.plain
             self.rows = rows
         if not self.answered and result is not PENDING and result and len(result) == len(rows):
             self.answered = True

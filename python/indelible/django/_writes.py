@@ -7,7 +7,6 @@ the delete and many-to-many signals make Django read rows that it otherwise woul
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
@@ -39,11 +38,12 @@ _Saving: TypeAlias = "tuple[Model, Plan, type[Model], bool]"
 class _Deleting:
     """What a collector deletes: its instances by class and key."""
 
-    __slots__ = ("_by_model", "_parts", "collector")
+    __slots__ = ("_by_field", "_by_model", "_parts", "collector")
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
         self._by_model: dict[type[Model], dict[Any, Model]] = {}
+        self._by_field: dict[Any, dict[Any, Model]] = {}
         self._parts: dict[type[Model], set[Any]] = {}
 
     def instances(self, model: type[Model]) -> dict[Any, Model]:
@@ -64,14 +64,23 @@ class _Deleting:
         """The loaded instances whose reference to what is deleted this UPDATE sets to something else, ``None`` if it is no such update."""
         if len(query.values) != 1:
             return None
+        field = query.values[0][0]
+        if field not in self._by_field:
+            # Asked for by each batch of the update, and the same for all.
+            self._by_field[field] = self._loaded(field)
+        instances = self._by_field[field]
+        return BulkUpdate(plan, instances, frozenset()) if instances else None
+
+    def _loaded(self, updated: Any) -> dict[Any, Model]:
+        """The loaded instances whose reference in this field is set to something else."""
         instances: dict[Any, Model] = {}
         for (field, _), several in self.collector.field_updates.items():
-            if field == query.values[0][0]:
+            if field == updated:
                 # What was never loaded is updated by its own condition, which says what it referred to.
                 groups: list[Any] = several
                 loaded = (group for group in groups if not isinstance(group, QuerySet) or group._result_cache is not None)
                 instances.update({instance.pk: instance for group in loaded for instance in group})
-        return BulkUpdate(plan, instances, frozenset()) if instances else None
+        return instances
 
     def _parent_keys(self, child: type[Model], model: type[Model]) -> list[Any]:
         concrete = child._meta.concrete_model
@@ -261,10 +270,10 @@ def _bulk_update(django: Django) -> Django:
         plan = plan_of(self.model)
         if plan is None:
             return django(self, objs, fields, *args, **kwargs)
+        names: Any = fields
         if isinstance(fields, Iterator):
-            fields, names = itertools.tee(fields)
-        else:
-            names = fields
+            names = set()
+            fields = _naming(fields, names)
         outer = _active.updating
         try:
             # Looked at while Django takes them, so that a generator is used up at the moment and in the way that it always was.
@@ -277,6 +286,16 @@ def _bulk_update(django: Django) -> Django:
             _active.updating = outer
 
     return bulk_update
+
+
+def _naming(fields: Iterator[Any], names: set[str]) -> Iterator[Any]:
+    """Hands the names of the fields on, once the instances are taken. What the application updates meanwhile is no part of this update."""
+    updating, _active.updating = _active.updating, None
+    for name in fields:
+        if isinstance(name, str):
+            names.add(name)
+        yield name
+    _active.updating = updating
 
 
 def _noting(objs: Iterable[Any], fields: Any, plan: Plan) -> Iterator[Any]:
@@ -295,7 +314,8 @@ def _noted(objs: Iterable[Any], fields: Any, plan: Plan) -> BulkUpdate | None:
             # Of two with the same key Django's condition takes the first.
             if isinstance(instance, Model):
                 instances.setdefault(instance.pk, instance)
-        return BulkUpdate(plan, instances, frozenset(fields))
+        # A set of ours is filled as Django takes the names.
+        return BulkUpdate(plan, instances, fields if isinstance(fields, set) else frozenset(fields))
     except Exception:
         # Names that are none, or a key that cannot be looked up: what Django thinks of them it says itself, and the rows are recorded without them.
         return None
