@@ -105,6 +105,7 @@ class Finishing(_Delegate):
 
     DELEGATED = frozenset(
         {
+            "abandon",
             # What it takes went through the steps before it was sealed.
             "append_outbox",
             "close",
