@@ -15,6 +15,12 @@ const PART_HEADERS_BYTES_MAX: usize = 256;
 /// How much of a tag before and behind a value is looked at, in bytes.
 const TAG_BYTES_MAX: usize = 512;
 
+/// Attributes that hold what an element says.
+const VALUES: [&[u8]; 2] = [b"value", b"content"];
+
+/// Attributes that say what it is.
+const NAMES: [&[u8]; 3] = [b"name", b"key", b"id"];
+
 const CDATA_START: &[u8] = b"<![CDATA[";
 const CDATA_END: &[u8] = b"]]>";
 
@@ -31,22 +37,24 @@ impl Redactor {
     }
 
     /// What an element says in `value="…"` or `content="…"`, with its `=` at `at`, where another attribute gives it a sensitive name: the hidden
-    /// fields of a form, `<add key="…" value="…"/>`.
+    /// fields of a form, `<add key="…" value="…"/>`. A value whose quote was cut off reaches to the end.
     pub(super) fn attribute(&self, text: &str, at: usize) -> Option<Range<usize>> {
         let bytes = text.as_bytes();
-        let is_value = [&b" value"[..], b" content"].iter().any(|name| bytes[..at].ends_with(name));
-        let quote = *bytes.get(at + 1).filter(|&&byte| is_value && is_quote(byte))?;
+        if !is_attribute(&bytes[..at], &VALUES) {
+            return None;
+        }
         let floor = at.saturating_sub(TAG_BYTES_MAX);
-        let open = floor + bytes[floor..at].iter().rposition(|byte| matches!(byte, b'<' | b'>'))?;
-        let close = at + 2 + bytes[at + 2..].iter().position(|&byte| byte == quote)?;
-        let mut limit = bytes.len().min(close + TAG_BYTES_MAX);
+        let open = floor + open_tag(&bytes[floor..at])?;
+        let value = attribute_value(bytes, at + 1);
+        let mut limit = bytes.len().min(value.end + TAG_BYTES_MAX);
         while !text.is_char_boundary(limit) {
             limit -= 1;
         }
-        let end = bytes[close..limit].iter().position(|byte| matches!(byte, b'<' | b'>')).map_or(limit, |length| close + length);
+        // Behind the quote that closes the value.
+        let rest = limit.min(value.end + usize::from(value.start > at + 1));
+        let end = rest + end_of_tag(&bytes[rest..limit]);
         let is_named = |part: Range<usize>| attribute_names(text, part).any(|name| self.masks_field(name));
-        let is_secret = bytes[open] == b'<' && (is_named(open..at) || is_named(close..end));
-        if is_secret { some_value(at + 2..close) } else { None }
+        if is_named(open..at) || is_named(rest..end) { some_value(value) } else { None }
     }
 
     /// The word after the option of a command line whose first dash stands at `at`: `--name value`, `'--name', 'value'`.
@@ -104,11 +112,60 @@ impl Redactor {
 /// What the attributes `name`, `key` and `id` say in this part of a tag.
 fn attribute_names(text: &str, part: Range<usize>) -> impl Iterator<Item = &str> {
     let inside = text.get(part).unwrap_or_default();
-    inside.match_indices('=').filter_map(|(at, _)| {
-        let is_name = [" name", " key", " id"].iter().any(|name| inside[..at].ends_with(name));
-        let quote = inside[at + 1..].chars().next().filter(|&quote| is_name && matches!(quote, '"' | '\''))?;
-        inside[at + 2..].split_once(quote).map(|(name, _)| name)
+    let is_name = |&(at, _): &(usize, &str)| is_attribute(&inside.as_bytes()[..at], &NAMES);
+    inside.match_indices('=').filter(is_name).filter_map(|(at, _)| inside.get(attribute_value(inside.as_bytes(), at + 1)))
+}
+
+/// Whether the text ends with one of these names of attributes, and nothing of a longer one.
+fn is_attribute(text: &[u8], names: &[&[u8]]) -> bool {
+    names.iter().any(|name| {
+        let before = text.len().checked_sub(name.len() + 1);
+        before.is_some_and(|before| {
+            let is_apart = text[before].is_ascii_whitespace() || is_quote(text[before]);
+            is_apart && text[before + 1..].eq_ignore_ascii_case(name)
+        })
     })
+}
+
+/// What stands behind the `=` of an attribute: in quotes, without them, up to the end where the last of them is missing, or a word.
+fn attribute_value(text: &[u8], from: usize) -> Range<usize> {
+    if let Some(quote) = text.get(from).copied().filter(|&byte| is_quote(byte)) {
+        let length = text[from + 1..].iter().position(|&byte| byte == quote);
+        return from + 1..length.map_or(text.len(), |length| from + 1 + length);
+    }
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || matches!(byte, b'<' | b'>');
+    from..text[from..].iter().position(is_end).map_or(text.len(), |length| from + length)
+}
+
+/// Where the tag begins that is open at the end of this text. A `<` or `>` in a quoted value of it is none of its ends, unless quotes and tags do
+/// not match.
+fn open_tag(text: &[u8]) -> Option<usize> {
+    let plain = text.iter().rposition(|byte| matches!(byte, b'<' | b'>')).filter(|&at| text[at] == b'<');
+    let mut at = 0;
+    while let Some(open) = text[at..].iter().position(|&byte| byte == b'<') {
+        let open = at + open;
+        at = open + 1 + end_of_tag(&text[open + 1..]);
+        if at == text.len() {
+            return Some(open);
+        }
+    }
+    plain
+}
+
+/// How long the rest of a tag is: up to a `<` or `>` that is in no quoted value, or all of it.
+fn end_of_tag(text: &[u8]) -> usize {
+    let (mut quote, mut before) = (None, b' ');
+    let end = text.iter().position(|&byte| {
+        match quote {
+            Some(open) if byte == open => quote = None,
+            None if is_quote(byte) && before == b'=' => quote = Some(byte),
+            None if matches!(byte, b'<' | b'>') => return true,
+            _ => {}
+        }
+        before = byte;
+        false
+    });
+    end.unwrap_or(text.len())
 }
 
 /// Where the tuple, list or mapping of Python ends that begins at `opening`; brackets inside quotes do not count.

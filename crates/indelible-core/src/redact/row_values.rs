@@ -7,13 +7,44 @@ use std::ops::Range;
 use super::Redactor;
 
 const FAILING_ROW: &[u8] = b"Failing row contains ";
-const KEY: &[u8] = b"Key (";
+
+/// What stands before the columns of a key, and whether it is the second key of a message, which ends as a row does.
+const KEYS: [(&[u8], bool); 3] = [(b"Key (", false), (b"conflicts with existing key (", true), (b"conflicts with key (", true)];
 
 /// Longest list of columns that is looked at, in bytes.
 const COLUMNS_BYTES_MAX: usize = 512;
 
-/// What follows the values of a key.
-const ENDINGS: [&[u8]; 5] = [b") already", b") is ", b") conflicts", b")=", b") with"];
+/// What follows the values of the first key. Less of it may stand in a value.
+const ENDINGS: [&[u8]; 4] = [b") already exists", b") is not present in table", b") is still referenced", b") conflicts with"];
+
+/// Longest number that is taken for that of a row.
+const ROW_DIGITS_MAX: usize = 9;
+
+/// Words before `_id` that make it the number of a person or a paper.
+const PERSONAL: [&str; 22] = [
+    "card",
+    "citizen",
+    "citizenship",
+    "driver",
+    "drivers",
+    "fiscal",
+    "gov",
+    "government",
+    "health",
+    "identity",
+    "insurance",
+    "licence",
+    "license",
+    "medical",
+    "national",
+    "passport",
+    "personal",
+    "social",
+    "state",
+    "tax",
+    "vat",
+    "voter",
+];
 
 impl Redactor {
     /// The values of the row whose bracket stands at `at`.
@@ -21,9 +52,8 @@ impl Redactor {
         if text[at] != b'(' || !text[..at].ends_with(FAILING_ROW) {
             return None;
         }
-        let values = &text[at + 1..];
-        let length = values.windows(2).position(|pair| pair == b").").unwrap_or(values.len());
-        (length > 0).then_some(at + 1..at + 1 + length)
+        let end = end_of_row(text, at + 1);
+        (end > at + 1).then_some(at + 1..end)
     }
 
     /// The values of the key whose `=` stands at `at`; the number of a row under a name that is one for that is left.
@@ -33,12 +63,42 @@ impl Redactor {
             return None;
         }
         let floor = at.saturating_sub(COLUMNS_BYTES_MAX);
-        let open = floor + bytes[floor..at].windows(KEY.len()).rposition(|window| window == KEY)?;
-        let columns = text.get(open + KEY.len()..at - 1)?;
+        let begins = |(key, is_second): (&[u8], bool)| {
+            let place = bytes[floor..at].windows(key.len()).rposition(|window| window == key)?;
+            Some((floor + place + key.len(), is_second))
+        };
+        let (open, is_second) = KEYS.into_iter().filter_map(begins).max()?;
+        let columns = text.get(open..at - 1)?;
         let start = at + 2;
         let is_end = |place: &usize| ENDINGS.iter().any(|ending| bytes[*place..].starts_with(ending));
-        let end = (start..bytes.len()).find(is_end).unwrap_or(bytes.len());
-        let is_number = !self.masks_field(columns) && columns.ends_with("id") && bytes[start..end].iter().all(u8::is_ascii_digit);
-        (end > start && !is_number).then_some(start..end)
+        let end = if is_second { end_of_row(bytes, start) } else { (start..bytes.len()).find(is_end).unwrap_or(bytes.len()) };
+        (end > start && !self.is_number_of_row(columns, &bytes[start..end])).then_some(start..end)
     }
+
+    fn is_number_of_row(&self, column: &str, value: &[u8]) -> bool {
+        let is_number = value.len() <= ROW_DIGITS_MAX && value.iter().all(u8::is_ascii_digit);
+        is_number && is_key_of_row(column) && !self.masks_field(column)
+    }
+}
+
+/// Whether the column is `id` or `…_id`, and not the number that a state or a company gave to a person.
+fn is_key_of_row(column: &str) -> bool {
+    let Some(noun) = column.strip_suffix("id") else { return false };
+    let last = noun.strip_suffix('_').map(|noun| noun.rsplit('_').next().unwrap_or(noun));
+    noun.is_empty() || last.is_some_and(|word| !PERSONAL.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// Where the values end that begin at `start` and are closed by `).`: at the first that ends a line, since one inside of it may be of a value,
+/// else at the last there is.
+fn end_of_row(text: &[u8], start: usize) -> usize {
+    let mut last = text.len();
+    for (place, pair) in text[start..].windows(2).enumerate() {
+        if pair == b")." {
+            last = start + place;
+            if matches!(text.get(last + 2), None | Some(b'\n' | b'\r')) {
+                break;
+            }
+        }
+    }
+    last
 }
