@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 import indelible
-from indelible.django import _intent
+from indelible.django import _intent, registry
 from indelible.django._intent import declare
 from indelible.django.formatters import Formatter, register_formatter, reset
 from indelible.testing import capture_events
@@ -292,6 +293,30 @@ def test_record_never_takes_the_place_of_another_change_of_the_instance(patient:
     assert (diagnosed["action"], diagnosed["changes"][0]["field"]) == ("patient.diagnose", "conditions")
     assert (weighed["action"], fields(weighed)) == ("patient.weigh", {"weight": (70, 71)})
     assert (deleted["action"], "changes" in deleted) == ("patient.delete", False)
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """What a test registers goes with it."""
+    before = dict(registry._registered)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_is_said_of_the_row_takes_the_place_of_no_masked_links(patient: Patient, trail: Trail) -> None:
+    condition = Condition.objects.create(code="flu")
+    trail.forget()
+    registry.register(Patient, mask=["conditions"])
+    with transaction.atomic():
+        patient.name = "Ana Maria"
+        patient.save()
+        patient.conditions.add(condition)
+        indelible.record("patient.admit", resource=patient, kind="change")
+    admitted, linked = trail.changes()
+    assert (admitted["action"], fields(admitted)) == ("patient.admit", {"name": ("Ana", "Ana Maria")})
+    assert (linked["action"], linked["changes"]) == ("patient.update", [{"field": "conditions", "masked": True}])
 
 
 def test_what_a_formatter_said_about_a_change_stays_with_it(patient: Patient, trail: Trail) -> None:

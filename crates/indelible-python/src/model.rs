@@ -203,7 +203,7 @@ impl Model {
         let ids = |ids: Option<&Bound<'_, PyAny>>| ids.map_or_else(|| Ok(Vec::new()), |ids| parts::identifiers(ids, usize::MAX));
         let mut changes = Changes::default();
         if masked || self.redactor.masks_field(field) {
-            changes.push_masked(field);
+            changes.push_m2m_masked(field);
         } else {
             changes.push_m2m(field, &ids(added)?, &ids(removed)?, exact);
         }

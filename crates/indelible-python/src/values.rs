@@ -133,7 +133,9 @@ fn own<'py>(value: &Bound<'py, PyAny>, types: &Types, depth: usize) -> PyResult<
 
 fn own_dict<'py>(dict: &Bound<'py, PyDict>, types: &Types, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
     let copy = dict.copy()?;
-    for (key, value) in dict.iter() {
+    // The iterator of a dict panics when it grows meanwhile, and copying can run the collector, which runs code of the application.
+    for item in copy.items().iter() {
+        let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = item.extract()?;
         // Of any other type it could be changed, or run code when it is looked up.
         if types.exact(&key) != Some(Sort::Text) {
             return Ok(None);

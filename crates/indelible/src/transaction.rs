@@ -1,5 +1,7 @@
 //! Events of a database transaction, held in memory until it is about to be committed.
 
+use std::collections::HashSet;
+
 use indelible_core::{Event, Evidence, Json};
 
 use crate::capture::Fate;
@@ -128,14 +130,20 @@ impl Transaction {
     fn newest_change_of(&self, event: &Event) -> Option<usize> {
         let resource = event.resource.as_ref()?;
         resource.id.as_ref()?;
-        let is_free = |at: usize| self.superseding.iter().all(|&(later, earlier)| later != at && earlier != Some(at));
-        let is_same = |held: &Event| {
-            held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id)
-                && !held.changes.is_empty()
-                && event.is_about(held)
-        };
-        let candidates = || (0..self.held.len()).rev().filter(|&at| is_same(&self.held[at]) && is_free(at));
-        candidates().find(|&at| !self.held[at].changes.are_of_links()).or_else(|| candidates().next())
+        let taken: HashSet<usize> = self.superseding.iter().flat_map(|&(later, earlier)| [Some(later), earlier]).flatten().collect();
+        let mut of_links = None;
+        for (at, held) in self.held.iter().enumerate().rev() {
+            let is_same = held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id);
+            let are_links = held.changes.are_of_links();
+            if !is_same || held.changes.is_empty() || (are_links && of_links.is_some()) || taken.contains(&at) || !event.is_about(held) {
+                continue;
+            }
+            if !are_links {
+                return Some(at);
+            }
+            of_links = Some(at);
+        }
+        of_links
     }
 
     /// Makes one of each pair, in the place of the earlier.

@@ -21,6 +21,8 @@ pub struct Changes {
     count: usize,
     /// Where [`KEY_PENDING`] stands for the key that the database will make.
     pending_key: Option<usize>,
+    /// Whether they are of links to other rows, not of the row itself.
+    are_of_links: bool,
 }
 
 /// The name of a field that many changes begin with, encoded once.
@@ -142,6 +144,18 @@ impl Changes {
         self.push(field, &[(MASKED, "true")]);
     }
 
+    /// Adds a many-to-many change of which only the fact may be said.
+    pub fn push_m2m_masked(&mut self, field: &str) {
+        self.are_of_links = true;
+        self.push_masked(field);
+    }
+
+    /// Whether these are of links to other rows, not of the row itself.
+    #[must_use]
+    pub fn are_of_links(&self) -> bool {
+        self.are_of_links
+    }
+
     /// Adds a field whose old value was never loaded.
     pub fn push_old_unknown(&mut self, field: &str, new: Option<&str>) {
         match new {
@@ -195,6 +209,7 @@ impl Changes {
 
     /// Adds a many-to-many change. `exact: false` lists the ids that were asked for, some of which may have been there before.
     pub fn push_m2m(&mut self, field: &str, added: &[Json], removed: &[Json], exact: bool) {
+        self.are_of_links = true;
         let exact = if exact { "true" } else { "false" };
         self.push(field, &[(ADDED, &array(added)), (REMOVED, &array(removed)), (EXACT, exact)]);
     }

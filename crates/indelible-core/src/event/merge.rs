@@ -17,7 +17,7 @@ impl Event {
             (Some(own), Some(other)) => own == other,
             _ => true,
         };
-        let is_gone = change.plain_verb() == Some("delete") && self.changes.elements().contains(NEW);
+        let is_gone = change.plain_verb() == Some("delete") && self.changes.has_new_value();
         is_same_verb && !is_gone && (self.changes.is_empty() || self.changes.shares_field_with(&change.changes))
     }
 
@@ -52,10 +52,10 @@ impl Event {
 }
 
 impl Changes {
-    /// Whether these are of links to other rows, not of the row itself.
-    #[must_use]
-    pub fn are_of_links(&self) -> bool {
-        self.fields().any(|(field, element)| element[FIELD.len() + field.len()..].starts_with(ADDED))
+    /// Whether a new value of some field is among them.
+    fn has_new_value(&self) -> bool {
+        let is_new = |member: &str| member.starts_with(NEW);
+        parts(self.elements()).any(|element| inside(element).is_some_and(|members| parts(members).any(is_new)))
     }
 
     fn shares_field_with(&self, other: &Self) -> bool {
@@ -81,8 +81,7 @@ impl Changes {
 }
 
 const FIELD: &str = "{\"field\":";
-const ADDED: &str = ",\"added\":";
-const NEW: &str = ",\"new\":";
+const NEW: &str = "\"new\":";
 
 /// The members of two objects; those of `first` win.
 fn merged(first: Option<Json>, second: Option<Json>) -> Option<Json> {
@@ -94,7 +93,12 @@ fn merged(first: Option<Json>, second: Option<Json>) -> Option<Json> {
 }
 
 fn members(object: &Json) -> Option<&str> {
-    object.as_str().strip_prefix('{')?.strip_suffix('}')
+    inside(object.as_str())
+}
+
+/// What stands between the braces of an encoded object.
+fn inside(object: &str) -> Option<&str> {
+    object.strip_prefix('{')?.strip_suffix('}')
 }
 
 /// The string that stands at the beginning, with its quotes.
@@ -175,6 +179,24 @@ mod tests {
         let mut links = Changes::default();
         links.push_m2m("conditions", &[Json::integer(1)], &[], true);
         assert!(links.are_of_links());
+        let mut masked = Changes::default();
+        masked.push_m2m_masked("conditions");
+        assert!(masked.are_of_links());
+        assert_eq!(masked.to_json().as_str(), r#"[{"field":"conditions","masked":true}]"#);
+        let mut row = Changes::default();
+        row.push_masked("ssn");
+        assert!(!row.are_of_links());
         assert!(!event("patient.update", &[("added", "[1]")]).changes.are_of_links());
+    }
+
+    #[test]
+    fn an_event_with_new_values_is_not_about_a_row_that_is_gone() {
+        let mut gone = Event::new(Kind::Change, "patient.delete");
+        gone.changes.push_values("details", Some("1"), None);
+        let mut told = Event::new(Kind::Change, "patient.discharge");
+        told.changes.push_values("details", Some(r#"{"a":1,"new":2,"b":{"c":3,"new":4}}"#), None);
+        assert!(told.is_about(&gone));
+        told.changes.push_values("details", None, Some("5"));
+        assert!(!told.is_about(&gone));
     }
 }
