@@ -286,6 +286,7 @@ def test_the_token_of_a_path_is_masked_where_a_view_sends_to_it(database: str, s
         ("/bodies/sealed/7-c0ffee/open/", "/bodies/sealed/[masked]/open/"),
         ("/bodies/sealed/c0ffee/deep/er/", "/bodies/sealed/:token"),
         ("/bodies/pins/0000/", "/bodies/pins/[masked]/"),
+        ("/bodies/part/7-c0ffee/open/", "/bodies/part/[masked]/open/"),
     ],
 )
 def test_what_a_converter_made_of_a_secret_is_masked_as_it_stood(database: str, site: Client, trail: Trail, path: str, shown: str) -> None:

@@ -58,11 +58,12 @@ ROUTES = [
 ]
 
 
-def connect(url: str = "/wards/", query: bytes = b"", cookie: str = "", **headers: str) -> ApplicationCommunicator:
+def connect(url: str = "/wards/", query: bytes = b"", cookie: str = "", root_path: str = "", **headers: str) -> ApplicationCommunicator:
     application = AuthMiddlewareStack(AuditWebsocketMiddleware(AllowedHostsOriginValidator(URLRouter(ROUTES))))
     scope = {
         "type": "websocket",
         "path": url,
+        "root_path": root_path,
         "query_string": query,
         "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode()), (b"x-request-id", b"ws-1"), (b"user-agent", b"browser")]
         + [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
@@ -122,7 +123,7 @@ async def test_rules_see_route_and_user_and_no_token_of_path_or_protocols_is_sto
     for visitor, protocols in (
         ("", "chat"),
         (cookie, "chat, access_token, c0ffee"),
-        (cookie, f"chat, c0ffee{'0' * 30}"),
+        (cookie, f"chat, c0ffee{'0' * 26}"),
         (cookie, "chat, v2"),
     ):
         server = connect("/beds/7/c0ffee-of-the-test/", cookie=visitor, sec_websocket_protocol=protocols)
@@ -133,6 +134,34 @@ async def test_rules_see_route_and_user_and_no_token_of_path_or_protocols_is_sto
     assert {(event["request"]["route"], event["request"]["path"]) for event in events} == {("/beds/:bed/:token/", "/beds/7/[masked]/")}
     told = [event["request"]["headers"]["sec-websocket-protocol"] for event in events]
     assert told == ["chat, [masked]", "chat, [masked]", "chat, v2"]
+
+
+@in_loop
+async def test_a_site_below_a_prefix_has_its_routes_and_masks_their_tokens(trail: Trail) -> None:
+    server = connect("/ward-site/beds/7/c0ffee-of-the-test/", root_path="/ward-site")
+    await opened(server)
+    await left(server, 1000)
+    (event,) = trail.events()
+    assert (event["request"]["route"], event["request"]["path"]) == ("/beds/:bed/:token/", "/ward-site/beds/7/[masked]/")
+
+
+@in_loop
+async def test_inside_of_a_router_the_rest_of_the_path_is_looked_at_and_no_token_of_either_is_stored(trail: Trail) -> None:
+    inner = AuditWebsocketMiddleware(URLRouter([path("<int:bed>/<str:token>/", Ward.as_asgi())]))
+    # As the outer router hands it on that has matched ``wards/<str:password>/``.
+    scope = {
+        "type": "websocket",
+        "path": "/wards/c0ffee-of-the-ward/7/c0ffee-of-the-bed/",
+        "path_remaining": "7/c0ffee-of-the-bed/",
+        "url_route": {"args": (), "kwargs": {"password": "c0ffee-of-the-ward"}},
+        "query_string": b"",
+        "headers": [],
+    }
+    server = ApplicationCommunicator(inner, scope)
+    await opened(server)
+    await left(server, 1000)
+    (event,) = trail.events()
+    assert (event["request"]["route"], event["request"]["path"]) == ("/:bed/:token/", "/wards/[masked]/7/[masked]/")
 
 
 @in_loop

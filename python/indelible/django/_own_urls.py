@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from numbers import Number
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -34,42 +35,48 @@ NOWHERE: Final = Target("", "", {})
 
 
 def without_secrets(text: str, parameters: Mapping[str, Any], runtime: _runtime.Runtime) -> str:
-    """The text without the values of parameters whose names are masked, such as the token of a password reset."""
-    for name in runtime.masked_names(tuple(parameters)):
-        text = _without(text, parameters[name])
-    return text
+    """The address without the values of parameters whose names are masked, such as the token of a password reset.
+
+    A number goes where it is a whole segment or a whole value of the query: its digits stand in other things as well.
+    """
+    values = [parameters[name] for name in runtime.masked_names(tuple(parameters))]
+    numbers = [str(value) for value in values if isinstance(value, Number)]
+    texts = [str(value) for value in values if value is not None and not isinstance(value, Number)]
+    return _without(_without(text, texts), numbers, whole=True)
 
 
 def masked_path(path: str, target: Target, runtime: _runtime.Runtime) -> str:
     """The path, or an address that holds it, without what stands for the parameters of its view whose names are masked.
 
-    A converter may make anything of what stands there: then the segment goes that the route has for it, and where that cannot be told the
-    route stands for the path.
+    A converter may make anything of what stands there, also another text: so the segments go that the route has for them, and besides the
+    values wherever they stand. Where the segments cannot be told, the route stands for the path.
     """
-    for name in runtime.masked_names(tuple(target.parameters)):
-        value = target.parameters[name]
-        without = _without(path, value) if isinstance(value, str) else path
-        path = _without_segments(path, target, name) if without == path and value not in (None, "") else without
-    return path
-
-
-def _without(text: str, value: Any) -> str:
-    written = "" if value is None else str(value)
-    return text.replace(written, MASK).replace(quote(written, safe=""), MASK) if written else text
-
-
-def _without_segments(path: str, target: Target, name: str) -> str:
-    template = _routes.template(target.route)
-    shapes, segments = template.split("/"), target.info.split("/")
-    places = [place for place, shape in enumerate(shapes) if re.search(rf":{re.escape(name)}(?!\w)", shape)]
-    if not places:
+    values = {name: target.parameters[name] for name in runtime.masked_names(tuple(target.parameters))}
+    values = {name: value for name, value in values.items() if not (value is None or (isinstance(value, str) and value == ""))}
+    if not values:
         return path
-    if len(shapes) != len(segments):
-        # Some value has slashes of its own.
-        return template
-    for place in places:
-        segments[place] = MASK
-    return path.replace(target.info, "/".join(segments)) if target.info in path else template
+    texts = [value for value in values.values() if isinstance(value, str)]
+    template, info = _routes.template(target.route), target.info.rstrip("/")
+    shapes = template.rstrip("/").split("/")
+    places = {place for place, shape in enumerate(shapes) if any(re.search(rf":{re.escape(name)}(?!\w)", shape) for name in values)}
+    if not places:
+        return _without(path, texts)
+    before, found, behind = path.partition(info) if info else (path, "", "")
+    # A value with slashes of its own is one segment once it is masked.
+    for segments in (info.split("/"), _without(info, texts).split("/")):
+        if found and len(segments) == len(shapes):
+            shown = (MASK if place in places else _without(segment, texts) for place, segment in enumerate(segments))
+            return _without(before, texts) + "/".join(shown) + _without(behind, texts)
+    return template
+
+
+def _without(text: str, values: list[str], *, whole: bool = False) -> str:
+    """The text without these values, in one go: none is looked for in the mask of another."""
+    written = {form for value in values if value for form in (value, quote(value, safe=""))}
+    if not written:
+        return text
+    pattern = "|".join(map(re.escape, sorted(written, key=len, reverse=True)))
+    return re.sub(rf"(?<![^/?&=])(?:{pattern})(?![^/?&#])" if whole else pattern, lambda _: MASK, text)
 
 
 def request_meta(request: Any, runtime: _runtime.Runtime) -> dict[str, Any]:

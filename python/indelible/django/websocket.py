@@ -37,7 +37,7 @@ ABNORMAL: Final = 1006
 POLICY: Final = 1008
 INTERNAL: Final = 1011
 _PROTOCOLS: Final = "HTTP_SEC_WEBSOCKET_PROTOCOL"
-_PROTOCOL_CHARACTERS_MAX: Final = 32
+_PROTOCOL_CHARACTERS_MAX: Final = 24
 """Names of protocols are short; what is longer is a credential, for which browsers leave no other header."""
 _LAYERS_MAX: Final = 16
 """How many applications around a router, and routers inside of routers, are looked through."""
@@ -97,7 +97,7 @@ class _Connection:
     """One connection on its way through the middleware."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: conf.Settings) -> None:
-        self._receive, self._send, self._settings = receive, send, settings
+        self._asgi, self._receive, self._send, self._settings = scope, receive, send, settings
         self._began_at_us = time.time_ns() // 1000
         self._started_ns = time.perf_counter_ns()
         self.request = _Handshake(scope)
@@ -154,7 +154,7 @@ class _Connection:
     def _record(self, levels: Levels, application: Application) -> None:
         request, runtime = self.request, _runtime.runtime()
         facts = self.scope.facts(resolve=False)
-        target = _target(application, request.path)
+        target = _target(application, self._asgi)
         route = _routes.template(target.route) if target.route else None
         user = kind_of_user(self.scope, resolve=False) if levels.asks_for_user else None
         level = levels.level(request.method, request.path, route, self.status, user)
@@ -188,9 +188,11 @@ class _Connection:
         recorder.record(event)
 
 
-def _target(application: Any, path: str) -> _own_urls.Target:
-    """What a path leads to, where a router of channels is inside."""
-    route, rest, parameters = "", path.lstrip("/"), dict[str, Any]()
+def _target(application: Any, scope: Scope) -> _own_urls.Target:
+    """What the path of a connection leads to, where a router of channels is inside: of it what the server and the routers around left."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", "")) if "path_remaining" not in scope else scope["path_remaining"]
+    route, rest, parameters = "", path.lstrip("/"), dict[str, Any](scope.get("url_route", {}).get("kwargs", {}))
+    info = f"/{rest}"
     with Guard("the route of a connection"):
         router = _router_in(application)
         for _ in range(_LAYERS_MAX):
@@ -201,7 +203,7 @@ def _target(application: Any, path: str) -> _own_urls.Target:
             route += str(each.pattern)
             parameters |= named
             router = _router_in(each.callback)
-    return _own_urls.Target(path, route, parameters)
+    return _own_urls.Target(info, route, parameters)
 
 
 def _router_in(application: Any) -> Any:

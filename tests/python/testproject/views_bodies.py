@@ -181,7 +181,15 @@ class SealedPathConverter(SealedConverter):
     regex = ".+"
 
 
+class PartConverter(SealedConverter):
+    """Gives its view a text that is a part of what stands in the path."""
+
+    def to_python(self, value: str) -> str:
+        return value.partition("-")[0]
+
+
 register_converter(SealedConverter, "sealed")
+register_converter(PartConverter, "part")
 register_converter(SealedPathConverter, "sealed_path")
 
 
@@ -192,6 +200,7 @@ def opened(request: HttpRequest, **_: Any) -> HttpResponse:
 urlpatterns = [
     path("sealed/<sealed:token>/open/", opened),
     path("sealed/<sealed_path:token>", opened),
+    path("part/<part:token>/open/", opened),
     path("pins/<int:pin>/", opened),
     path("moved/", moved),
     path("moved/<str:host>/", moved),
