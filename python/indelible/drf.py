@@ -16,6 +16,7 @@ try:
 except ImportError as error:
     raise ImportError("indelible.drf needs the REST framework; run: pip install 'indelible[drf]'") from error
 
+from django.conf import settings
 from django.contrib.auth.hashers import identify_hasher
 from django.core.exceptions import RequestDataTooBig
 from django.db.models import Model
@@ -158,19 +159,33 @@ def _handle(view: Any, handler: Callable[..., Any], request: Any, *args: Any, **
 
 def _read_for_reason(request: Any) -> None:
     """Parses the body, and keeps it for a view that reads it by itself, unless it is one that Django would not load at once."""
-    with contextlib.suppress(RequestDataTooBig, RawPostDataException):
-        request._request.body  # noqa: B018
+    if _is_loadable(request._request):
+        with contextlib.suppress(RequestDataTooBig, RawPostDataException):
+            request._request.body  # noqa: B018
     request.data  # noqa: B018
+
+
+def _is_loadable(request: Any) -> bool:
+    """Whether the whole body may be in memory: it says how long it is, and that is no more than the site allows."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return False
+    limit: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if limit is None:
+        # Whoever set no limit meant forms, whose files Django puts on the disk.
+        return length > 0 and str(request.content_type) != "multipart/form-data"
+    return 0 < length <= limit
 
 
 def _requires_reason(model: type[Model] | None, action: str, name: str | None) -> bool:
     """Whether what this handler is for is refused without a reason, and the site takes reasons from bodies."""
-    settings = conf.active()
-    if not settings.reason_field:
+    active = conf.active()
+    if not active.reason_field:
         return False
     plan = None if model is None else _models.plan_of(model)
     verb = _VERBS.get(action)
-    return name in settings.reason_required or (plan is not None and (bool(plan.reasoned) if verb is None else verb in plan.reasoned))
+    return name in active.reason_required or (plan is not None and (bool(plan.reasoned) if verb is None else verb in plan.reasoned))
 
 
 def _read(

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
-from django.test import AsyncClient, Client, override_settings
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
 from rest_framework.permissions import AllowAny
@@ -23,7 +24,7 @@ from rest_framework.viewsets import ModelViewSet
 from rest_framework_simplejwt.tokens import AccessToken
 
 from in_loop import in_loop
-from indelible import _runtime
+from indelible import _runtime, drf
 from indelible.drf import AuditViewSetMixin
 from testproject.models import Condition, Doctor, Patient, Ticket, Visit
 from testproject.settings import INDELIBLE
@@ -148,6 +149,24 @@ def test_a_body_that_is_read_for_its_reason_is_still_there_for_the_view(patient:
         trail.data_dir = _runtime.runtime().settings.data_dir
         told = [(event["outcome"], event.get("reason")) for event in trail.events() if event["action"] == "patient.scan"]
     assert told == [("success", "a check"), ("success", "another"), ("denied", None)]
+
+
+@pytest.mark.parametrize(
+    ("length", "limit", "content_type", "is_read"),
+    [
+        ("14", 14, "application/json", True),
+        ("15", 14, "application/json", False),
+        ("", 14, "application/json", False),
+        ("many", 14, "application/json", False),
+        ("14", None, "application/json", True),
+        ("14", None, "multipart/form-data; boundary=x", False),
+    ],
+)
+def test_only_a_body_that_may_be_in_memory_is_kept_for_the_view(length: str, limit: int | None, content_type: str, is_read: bool) -> None:
+    plain = RequestFactory().generic("POST", "/", b'{"why": "yes"}', content_type=content_type, CONTENT_LENGTH=length)
+    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=limit):
+        drf._read_for_reason(SimpleNamespace(_request=plain, data={}))
+    assert hasattr(plain, "_body") is is_read
 
 
 class UserSerializer(ModelSerializer):

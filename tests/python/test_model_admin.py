@@ -8,12 +8,16 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
+from django.db import models
 from django.test import AsyncClient, Client, RequestFactory
+from django.test.utils import isolate_apps
 
 from agents import running_agent, until
 from in_loop import in_loop
 from indelible._client import search
+from indelible.django import _model_admin
 from testproject import views_intent
 from testproject.models import Appointment, Condition, Counter, Doctor, Patient, Prescription, Ticket, Visit
 from trails import Trail, fields
@@ -277,6 +281,73 @@ def test_pages_that_others_added_say_what_they_are_too(browser: Client, trail: T
     assert browser.post(f"/intent/admin/auth/user/{user.pk}/password/", form).status_code == 302
     (changed,) = trail.events("auth")
     assert (changed["action"], changed["meta"]) == ("auth.password_change", {"source": "admin", "admin": "ClinicUserAdmin"})
+
+
+def test_what_every_event_of_a_page_carries_is_asked_for_once_and_not_for_a_visitor(
+    browser: Client, trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def audit_meta(self: Any, request: Any) -> dict[str, Any]:
+        asked.append(request.path)
+        return {"source": "admin", "admin": "PatientAdmin"}
+
+    monkeypatch.setattr(views_intent.PatientAdmin, "audit_meta", audit_meta)
+    patient = Patient.objects.create(name="Ana")
+    pages = [page("patient", rest) for rest in ("", "add/", f"{patient.pk}/change/", f"{patient.pk}/delete/", f"{patient.pk}/history/")]
+    for each in pages:
+        assert browser.get(each).status_code == 200
+    assert asked == pages
+    for each in pages:
+        assert Client().get(each).status_code == 302
+    assert asked == pages
+    trail.forget()
+    assert browser.post(pages[3], {"post": "yes"}).status_code == 302
+    (deleted,) = of_model(trail.changes(), "Patient")
+    assert deleted["meta"] == SOURCE
+
+
+def test_pages_that_a_site_keeps_are_put_into_their_frame_once() -> None:
+    class Kept(views_intent.AuditModelAdmin):
+        def get_urls(self) -> Any:
+            self.kept: Any = getattr(self, "kept", None) or super().get_urls()
+            return self.kept
+
+    admin = Kept(Doctor, views_intent.site)
+    first = [pattern.callback for pattern in admin.urls]
+    assert [pattern.callback for pattern in admin.urls] == first
+
+
+@isolate_apps("testproject", "django.contrib.contenttypes")
+def test_rows_go_along_by_relations_without_a_name_and_by_generic_ones_too() -> None:
+    class Ward(models.Model):
+        notes = GenericRelation("Note")
+
+        class Meta:
+            app_label = "testproject"
+
+    class Bed(models.Model):
+        ward = models.ForeignKey(Ward, on_delete=models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "testproject"
+
+    class Sign(models.Model):
+        ward = models.ForeignKey(Ward, on_delete=models.DO_NOTHING, related_name="+")
+
+        class Meta:
+            app_label = "testproject"
+
+    class Note(models.Model):
+        content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+        object_id = models.PositiveIntegerField()
+        about = GenericForeignKey()
+
+        class Meta:
+            app_label = "testproject"
+
+    assert {*_model_admin._followers(Ward)} == {Bed, Note}
+    assert [*_model_admin._followers(Note)] == []
 
 
 def test_who_may_not_delete_is_refused_and_not_asked_why(browser: Client, trail: Trail) -> None:

@@ -38,6 +38,21 @@ def test_the_duration_runs_to_the_end_of_the_body(trail: Trail) -> None:
     assert event["request"]["duration_us"] >= STREAM_PAUSE_US
 
 
+def test_a_close_that_somebody_put_over_ours_stays(trail: Trail) -> None:
+    response = started("/streamed/ward/")
+    ours, closed = response.close, []
+
+    def close() -> None:
+        closed.append("theirs")
+        ours()
+
+    response.close = close
+    response.close()
+    response.close()
+    assert (closed, response.close) == (["theirs", "theirs"], close)
+    assert len(trail.events("request")) == 1
+
+
 @pytest.mark.defect("F-5")
 def test_what_a_stream_writes_belongs_to_its_request(trail: Trail) -> None:
     response = started("/streamed/ward/")

@@ -277,9 +277,12 @@ def test_an_expression_that_a_field_sends_of_its_own_is_no_value(trail: Trail) -
             mailbox.address = "eve"
             mailbox.save()
         events = [values(event)["address"] for event in recorded(trail)]
-        assert [event["new_unknown"] for event in events[:2]] == [True, True]
-        assert "ANA" not in str(events[0])
-        assert events[2:] == [{"old_unknown": True, "new": "eve"}] * 2
+        # Django 6 asks the database what became of them.
+        assert [event.get("new_unknown") or event["new"] in ("ana", "bea") for event in events[:2]] == [True, True]
+        assert "ANA" not in str(events)
+        assert "BEA" not in str(events)
+        assert [event["new"] for event in events[2:]] == ["eve", "eve"]
+        assert all(event.get("old_unknown") or event["old"] in ("ana", "bea") for event in events[2:])
 
 
 def test_what_a_field_sends_of_its_own_is_recorded_for_rows_that_are_created_together(trail: Trail) -> None:

@@ -14,7 +14,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db import router
 from django.db.models import CASCADE, Model, QuerySet
-from django.db.models.deletion import Collector
+from django.db.models.deletion import Collector, get_candidate_relations_to_delete
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.html import format_html
@@ -31,6 +31,8 @@ REASON_FIELD: Final = "audit_reason"
 
 ASKED: Final = "Give a reason for {}."
 _CONFIRMED: Final = '<input type="hidden" name="post" value="yes">'
+_FRAMED_BY: Final = "_indelible_framed_by"
+"""On a page, and on its request while it runs: the admin whose ``audit_meta`` is said already."""
 _BUILT_IN: Final = frozenset({"delete_selected"})
 
 
@@ -64,15 +66,26 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
         return patterns
 
     def _in_frame(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        if iscoroutinefunction(view):
+        # Patterns that a `get_urls` keeps are seen again.
+        if iscoroutinefunction(view) or getattr(view, _FRAMED_BY, None) is self:
             return view
+        # Django's own page sends a visitor away before it does anything; of one of yours nobody knows.
+        is_djangos = hasattr(view, "model_admin")
 
         @functools.wraps(view)
         def framed(request: Any, *args: Any, **kwargs: Any) -> Any:
-            # No reason here: a page of your own may read its body by itself.
-            with _context.context(meta=_additions.said(self.audit_meta, request)):
+            if is_djangos and not self.admin_site.has_permission(request):
                 return view(request, *args, **kwargs)
+            # No reason here: a page of your own may read its body by itself.
+            outer = getattr(request, _FRAMED_BY, None)
+            setattr(request, _FRAMED_BY, self)
+            try:
+                with _context.context(meta=_additions.said(self.audit_meta, request)):
+                    return view(request, *args, **kwargs)
+            finally:
+                setattr(request, _FRAMED_BY, outer)
 
+        setattr(framed, _FRAMED_BY, self)
         return framed
 
     def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -159,7 +172,9 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
 
     @contextmanager
     def _framed(self, request: Any) -> Iterator[None]:
-        with _context.context(meta=_additions.said(self.audit_meta, request), reason=_reason_in(request)):
+        is_framed = getattr(request, _FRAMED_BY, None) is self
+        meta = None if is_framed else _additions.said(self.audit_meta, request)
+        with _context.context(meta=meta, reason=_reason_in(request)):
             yield
 
     def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,15 +276,25 @@ def _takes_reasoned_along(model: type[Model]) -> bool:
     """Whether a row that needs a reason to be deleted may go when one of this model goes."""
     found, waiting = {model}, [model]
     while waiting:
-        for relation in waiting.pop()._meta.related_objects:
-            follower = relation.related_model
-            if relation.on_delete is not CASCADE or follower in found:
+        for follower in _followers(waiting.pop()):
+            if follower in found:
                 continue
             if "delete" in _reasoned(follower):
                 return True
             found.add(follower)
             waiting.append(follower)
     return False
+
+
+def _followers(model: type[Model]) -> Iterator[type[Model]]:
+    """The models whose rows Django deletes together with one of this: also by relations without a name, and by generic ones."""
+    relations: Any = get_candidate_relations_to_delete(model._meta)
+    for relation in relations:
+        if relation.on_delete is CASCADE:
+            yield relation.related_model
+    for field in model._meta.private_fields:
+        if hasattr(field, "bulk_related_objects") and isinstance(field.related_model, type):
+            yield field.related_model
 
 
 def _field_name() -> str:

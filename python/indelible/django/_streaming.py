@@ -44,10 +44,13 @@ def follow(response: Any, scope: RequestScope, finish: Finish, capture: _native.
             _scope.leave(token)
             ending.reached(None)
             # They and the response hold each other: what was given up would end when the collector comes by, and not now.
-            response.__dict__.pop("close", None)
+            if getattr(response.__dict__.get("close"), "indelible", None) is ending:
+                del response.close
             if body is not None:
                 body.chunks = None
 
+    # By a mark: a function that names itself is one more circle.
+    close_as_part_of_request.indelible = ending  # type: ignore[attr-defined]
     # On the instance, since the closers that a response keeps would run the body's own `close` outside of the request.
     response.close = close_as_part_of_request
 
