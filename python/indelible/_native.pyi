@@ -212,6 +212,9 @@ def remember_rows(
     Instances of which something was known before stay as they are and are returned with their rows.
     """
 
+def is_sealed(payload: bytes) -> bool:
+    """Whether a payload is what :meth:`Transaction.seal` gave. What is not, never will be."""
+
 def sql_writes(sql: str) -> tuple[str, bool, list[tuple[str, str, bool]], list[str]]:
     """What SQL text writes: a fingerprint (16 hexadecimal digits; literals, comments and white space do not count), whether rows come back,
     the tables, as (verb, table, whether the driver's row count is theirs), and the verbs of statements that may write others (``DO``,
@@ -569,20 +572,16 @@ class Recorder:
         at the moment, and with :class:`Capture`.
         """
 
-    def append_outbox(
-        self, payload: bytes, stream: str, sequence: int, *, announced: bool = False
-    ) -> Literal["done", "moved", "announced"]:
+    def append_outbox(self, payload: bytes, stream: str, sequence: int) -> Literal["done", "moved"]:
         """Journals a row of the outbox whose transaction is committed: an INTENT, and at this stream and sequence its OUTCOME.
 
         Assign rows first, and commit that: with ``stream, next = next_position()`` row ``i`` of a batch gets the sequence ``next + 1 + 2 * i``.
-        Both frames are in the trail when the stream's high-water is at least the row's sequence. Of a stream that has ended, rows above the
-        high-water are assigned anew: with ``announced`` where the row's sequence is exactly one above (its INTENT was ingested, its OUTCOME
-        was not), and then ``sequence`` is the next one itself; without it everywhere else.
+        Both frames are in the trail when the stream's high-water is at least the row's sequence. Of a stream that has ended the INTENT is
+        enough, one below: the agent takes it as committed. Rows whose INTENT is above the high-water are assigned anew.
 
         Answers:
-            ``"done"``: both are journaled.
+            ``"done"``: both are journaled, or the INTENT alone where the journal took no more.
             ``"moved"``: another frame took the place; nothing was journaled. Assign this row and those after it anew.
-            ``"announced"``: the INTENT is journaled and the OUTCOME is not. Assign the row anew and repeat with ``announced=True``.
 
         Raises:
             ValueError: ``payload`` is not what :meth:`Transaction.seal` gave; it never will be. Or ``stream`` is no UUID.

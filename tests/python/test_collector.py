@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import struct
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from django.db import OperationalError, connections, transaction
 from agents import DEADLINE_S, until
 from collectors import SERVICE, TOKEN, Front, Host, ask, collector
 from indelible.django.evidence import _collector, _outbox
-from indelible.django.evidence._collector import TOKEN_VARIABLE, Collector
+from indelible.django.evidence._collector import TOKEN_VARIABLE, Collector, Refused
+from indelible.django.evidence._destination import StreamLost, Taken
 from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.management import _outbox as commands
 from servers import environment, running
@@ -238,7 +240,8 @@ def test_a_wrong_token_is_told_and_nothing_is_taken(
 ) -> None:
     site.add(1)
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN[:-1])
-    call_command("indelible", "outbox", "drain")
+    with pytest.raises(CommandError, match="not everything was drained"):
+        call_command("indelible", "outbox", "drain")
     out = capsys.readouterr().out
     assert "0 journaled" in out
     assert "this needs a token for the outbox of this service (status 401)" in out
@@ -274,6 +277,99 @@ def test_a_damaged_row_is_kept_and_holds_up_nobody(site: Site) -> None:
     until(is_done)
     assert rows()[0][1:] == (None, _outbox.DAMAGED)
     assert [number for number, _ in site.numbers()] == [0, 2, 3]
+
+
+@pytest.mark.parametrize("index", [-1, 0, 1])
+def test_a_refusal_that_names_no_row_or_one_that_is_whole_here_gives_up_none(
+    site: Site, index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add(1)
+    destination = site.destination()
+    ask_it = destination._ask
+
+    def refuse(method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and path != "/streams":
+            raise Refused(422, "of another version", index)
+        return ask_it(method, path, **options)
+
+    monkeypatch.setattr(destination, "_ask", refuse)
+    drainer = Drainer(destination)
+    done = drainer.round()
+    assert (done.journaled, done.damaged, done.problems) == (0, 0, {"default": "of another version"})
+    monkeypatch.undo()
+    site.go_on(drainer)
+    site.assert_all_are_there_once()
+
+
+def test_a_row_that_is_never_taken_does_not_stop_those_behind_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add(3)
+    refused = uuid.UUID(str(rows()[0][0]))
+    destination = site.destination()
+    append = destination.append
+
+    def refuse(given: Sequence[Taken], stream: uuid.UUID) -> Any:
+        if given[0].intent == refused:
+            destination.abandon()
+            raise StreamLost("too large")
+        return append(given, stream)
+
+    monkeypatch.setattr(destination, "append", refuse)
+    drainer = Drainer(destination)
+
+    def is_alone() -> bool:
+        drainer.round()
+        return len(rows()) == 1
+
+    until(is_alone)
+    monkeypatch.setattr(destination, "append", append)
+    site.go_on(drainer)
+    site.assert_all_are_there_once()
+
+
+def test_a_stream_of_another_collector_gets_no_row_that_names_this_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add(1)
+    destination = site.destination()
+    look = destination.look
+
+    def look_elsewhere() -> Any:
+        seen = look()._replace(journal=uuid.uuid4())
+        destination._look = seen
+        return seen
+
+    monkeypatch.setattr(destination, "look", look_elsewhere)
+    drainer = Drainer(destination)
+    assert drainer.round().problems == {"default": "another collector answers there than a moment ago"}
+    assert rows()[0][1] is None
+    monkeypatch.setattr(destination, "look", look)
+    site.go_on(drainer)
+    site.assert_all_are_there_once()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_answers_that_are_not_the_agents_are_not_passed_on(site: Site) -> None:
+    site.add(1)
+    site.drain()
+    answers = site.host.data_dir / "journal" / SERVICE / "answers.json"
+    site.host.stop()
+    assert answers.exists()
+    site.host.start()
+    seen = lambda: json.loads(ask(site.host, "GET", f"{OUTBOX}/answers", headers=AUTHORIZED)[2])["answers"]  # noqa: E731
+    until(lambda: seen() is not None)
+    os.chown(answers, 65_534, -1)
+    assert seen() is None
+
+
+def test_a_name_with_an_address_that_is_dead_is_reached_at_the_next_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        dead = listener.getsockname()
+
+    def with_a_dead_one(host: Any, port: Any, *given: Any, **named: Any) -> Any:
+        found = resolve(host, port, *given, **named)
+        return [(*found[0][:4], dead), *found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", with_a_dead_one)
+    assert site.destination().look().journal
 
 
 def test_an_answer_that_trickles_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +432,7 @@ def lent(host: Host) -> tuple[str, int]:
 
 
 def post(host: Host, stream: str, *given: tuple[int, bytes]) -> int:
-    body = b"".join(struct.pack("<QBI", sequence, 0, len(payload)) + payload for sequence, payload in given)
+    body = b"".join(struct.pack("<QI", sequence, len(payload)) + payload for sequence, payload in given)
     return ask(host, "POST", f"{OUTBOX}/streams/{stream}", body, AUTHORIZED)[0]
 
 
@@ -419,9 +515,9 @@ def test_a_command_without_a_token_or_with_an_address_that_is_none_says_so(
 
 
 def test_who_cannot_do_its_work_comes_back_later_and_later(site: Site) -> None:
-    trouble, pauses = Drained(problems={"default": "down"}), [commands.INTERVAL_S]
+    trouble, pauses = Drained(problems={"default": "down"}, stuck=True), [commands.INTERVAL_S]
     for _ in range(12):
         pauses.append(commands._pause(pauses[-1], trouble))
     assert pauses[1] > pauses[0]
     assert max(pauses) <= commands.PAUSE_MAX_S < 2 * min(pauses[-3:])
-    assert commands._pause(30.0, Drained(journaled=1, problems={"other": "down"})) == commands.INTERVAL_S
+    assert commands._pause(30.0, Drained(journaled=1, problems={"other": "down"}, stuck=True)) == commands.INTERVAL_S

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
 import indelible
 import journal
@@ -162,6 +162,18 @@ def test_a_drainer_that_dies_leaves_what_the_next_one_finishes(site: Site, momen
     assert sorted(numbers(site.trail)) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
 
 
+def test_a_row_whose_intent_the_agent_has_is_not_journaled_again(site: Site) -> None:
+    """Its OUTCOME alone was assigned to another stream. That ended without it, nothing told any more that its INTENT was there, and it was journaled whole."""
+    add(1)
+    kill_a_drainer(site, "journaled")
+    cut_off_the_last_frame(site)
+    site.agent_has()
+    assert site.drainer().round() == Drained(deleted=1)
+    assert rows() == []
+    site.close()
+    assert numbers(site.trail) == [(1, "committed_by_outbox")]
+
+
 def cut_off_the_last_frame(site: Site) -> None:
     last = site.trail.frames()[-1]
     (segment,) = (site.folder / str(last.stream)).glob("*.journal")
@@ -207,6 +219,38 @@ def test_what_nobody_knows_any_more_is_neither_deleted_nor_journaled_again(site:
     assert (done.journaled, done.deleted) == (0, 0)
     assert done.problems["default"].startswith("1 rows of indelible_outbox were journaled more than two days ago")
     assert len(rows()) == 1
+
+
+def test_of_each_stream_is_asked_once_whether_anybody_knows_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(1, 2, 3)
+    kill_a_drainer(site, "journaled")
+    answer(site.folder, {})
+    drainer = site.drainer()
+    asked: list[uuid.UUID] = []
+    monkeypatch.setattr(drainer.destination, "has_folder", asked.append)
+    assert drainer.round().problems["default"].startswith("3 rows")
+    assert len(asked) == 1
+
+
+def test_a_question_that_the_database_does_not_answer_ends_no_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(1)
+    drainer = site.drainer()
+    drainer.round()
+    waiting = _outbox.Rows.waiting
+
+    def unheard(self: _outbox.Rows, limit: int) -> Any:
+        raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(_outbox.Rows, "waiting", unheard)
+    done = drainer.round()
+    assert (set(done.problems), done.stuck) == ({"default", "other"}, True)
+    monkeypatch.setattr(_outbox.Rows, "waiting", lambda self, limit: [] if self.alias == "default" else unheard(self, limit))
+    done = drainer.round()
+    assert (set(done.problems), done.stuck) == ({"other"}, False), "one database is enough not to wait"
+    monkeypatch.setattr(_outbox.Rows, "waiting", waiting)
+    add(2)
+    assert drainer.round().journaled == 1
+    assert len({frame.stream for frame in site.trail.frames()}) == 1
 
 
 def test_rows_of_another_host_are_left_to_it(site: Site) -> None:

@@ -52,6 +52,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(values::encode_in_place, module)?)?;
     module.add_function(wrap_pyfunction!(values::fill_rows, module)?)?;
     module.add_function(wrap_pyfunction!(values::read_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(recorder::is_sealed, module)?)?;
     module.add_function(wrap_pyfunction!(values::remember_rows, module)?)?;
     module.add_function(wrap_pyfunction!(sql::sql_writes, module)?)
 }

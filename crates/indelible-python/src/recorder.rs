@@ -272,14 +272,12 @@ impl PyRecorder {
         py.detach(|| self.recorder.next_position()).map(named).map_err(|error| errors::not_journaled(&error))
     }
 
-    #[pyo3(signature = (payload, stream, sequence, *, announced=false))]
-    fn append_outbox(&self, py: Python<'_>, payload: &[u8], stream: &str, sequence: u64, announced: bool) -> PyResult<&'static str> {
+    fn append_outbox(&self, py: Python<'_>, payload: &[u8], stream: &str, sequence: u64) -> PyResult<&'static str> {
         let stream = stream.parse().map_err(|error: indelible::IdError| PyValueError::new_err(error.to_string()))?;
         let position = Position { stream, sequence };
-        match py.detach(|| self.recorder.append_outbox(payload, position, announced)) {
+        match py.detach(|| self.recorder.append_outbox(payload, position)) {
             Ok(Outboxed::Done) => Ok("done"),
             Ok(Outboxed::Moved) => Ok("moved"),
-            Ok(Outboxed::Announced) => Ok("announced"),
             Err(error @ (indelible::Error::Outbox(_) | indelible::Error::NoOutbox)) => Err(PyValueError::new_err(error.to_string())),
             Err(error) => Err(errors::not_journaled(&error)),
         }
@@ -340,4 +338,10 @@ impl PyRecorder {
     fn waiting<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
         if self.waits { py.detach(work) } else { work() }
     }
+}
+
+/// Whether a payload is what `seal` of a transaction gave.
+#[pyfunction]
+pub(crate) fn is_sealed(payload: &[u8]) -> bool {
+    indelible::is_sealed(payload)
 }

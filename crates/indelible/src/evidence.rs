@@ -6,8 +6,8 @@
 //!    another position is not journaled ([`Outboxed::Moved`]), so the row never names a place that holds something else;
 //! 2. its INTENT is directly before that position and is written first;
 //! 3. frames of a stream are ingested in order, and none twice. When the stream has ended and its high-water is known, then with
-//!    *high-water ≥ position* both frames are in the trail and the row is deleted; with *high-water = position − 1* the INTENT is, and only
-//!    the OUTCOME is journaled anew (`announced`); with less, neither is nor ever will be, and both are.
+//!    *high-water ≥ position − 1* its INTENT is in the trail, which takes it as committed also where no OUTCOME came, and the row is deleted;
+//!    with less, neither frame is nor ever will be, and both are journaled anew. A row is therefore never journaled again without its INTENT.
 //!
 //! As long as the stream lives, nobody but the drainer that assigned the row touches it. No sync is needed for any of that: what a
 //! power loss takes from the journal lies above the high-water, which only counts what is under a checkpoint.
@@ -22,12 +22,17 @@ use crate::recorder::Recorder;
 /// What became of a row of the outbox that was to be journaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outboxed {
-    /// Its INTENT and its OUTCOME are in the journal, the OUTCOME at the position that was given.
+    /// Its INTENT is in the journal directly before the position that was given, and its OUTCOME there, or nowhere where the journal took only the one:
+    /// the agent needs no OUTCOME of it.
     Done,
     /// The OUTCOME would get another position: nothing was journaled. Ask for the next one, assign the row anew, and come again.
     Moved,
-    /// Its INTENT is in the journal and its OUTCOME is not: assign the row anew, and come again with `announced`.
-    Announced,
+}
+
+/// Whether a payload is what [`crate::Transaction::seal`] gave: what is not, never will be.
+#[must_use]
+pub fn is_sealed(payload: &[u8]) -> bool {
+    matches!(Frame::parse(INTENT_KIND, payload), Ok(Frame::Intent { evidence: Evidence::Outbox, .. }))
 }
 
 impl Recorder {
@@ -60,33 +65,27 @@ impl Recorder {
         self.journal()?.abandon()
     }
 
-    /// Journals one row of the outbox whose transaction is known to be committed: INTENT and, at `position`, OUTCOME. With `announced` the
-    /// INTENT is in a journal already and only the OUTCOME is written.
+    /// Journals one row of the outbox whose transaction is known to be committed: INTENT and, at `position`, OUTCOME.
     ///
-    /// `payload`: what [`crate::Transaction::seal`] gave. For one that has not been announced, `position` is the one after
-    /// [`Recorder::next_position`].
+    /// `payload`: what [`crate::Transaction::seal`] gave. `position` is the one after [`Recorder::next_position`].
     ///
     /// # Errors
     /// - [`Error::Outbox`]: the payload is not what was sealed. It will never be: keep the row and tell somebody.
     /// - [`Error::Nowhere`]: this process captures its events.
     /// - Any other: nothing of this call is in the journal.
-    pub fn append_outbox(&self, payload: &[u8], position: Position, announced: bool) -> Result<Outboxed, Error> {
+    pub fn append_outbox(&self, payload: &[u8], position: Position) -> Result<Outboxed, Error> {
         let journal = self.journal()?;
         let frame = Frame::parse(INTENT_KIND, payload).map_err(Error::Outbox)?;
         let Frame::Intent { intent, evidence: Evidence::Outbox, .. } = frame else { return Err(Error::NoOutbox) };
         let before = Position { sequence: position.sequence.saturating_sub(1), ..position };
-        if !announced && journal.append_as(&frame, before)?.is_none() {
+        if journal.append_as(&frame, before)?.is_none() {
             return Ok(Outboxed::Moved);
         }
         let outcome = Frame::Outcome { intent, resolution: Resolution::Committed, by: Evidence::Outbox, items: Vec::new() };
-        match journal.append_as(&outcome, position) {
-            Ok(Some(position)) => {
-                journal.settle(position);
-                Ok(Outboxed::Done)
-            }
-            Ok(None) if announced => Ok(Outboxed::Moved),
-            Err(error) if announced => Err(error),
-            Ok(None) | Err(_) => Ok(Outboxed::Announced),
+        // Without OUTCOME the agent waits for the stream's end, and then takes the INTENT as committed. A second INTENT would be a second record.
+        if let Ok(Some(position)) = journal.append_as(&outcome, position) {
+            journal.settle(position);
         }
+        Ok(Outboxed::Done)
     }
 }

@@ -40,7 +40,7 @@ mod transaction;
 pub use capture::{Capture, Captured, Fate};
 pub use config::{Config, Durability, EventClass, KeepRolledBack, Limits, OnFailure};
 pub use error::Error;
-pub use evidence::Outboxed;
+pub use evidence::{Outboxed, is_sealed};
 pub use indelible_core::*;
 pub use intent::{Intent, Refused};
 pub use journal::{JournalHealth, Position};

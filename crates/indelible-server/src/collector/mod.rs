@@ -44,9 +44,9 @@ pub(crate) enum Refusal {
     /// Nothing was written, and never will be as it stands.
     #[error("the body is not made of rows (docs/format.md, \"Outbox over HTTP\")")]
     Malformed,
-    /// These rows, counted from 0, are not what an outbox has written. Nothing of the request was.
-    #[error("{} of the rows are not what an outbox has written", .0.len())]
-    Damaged(Vec<usize>),
+    /// This row, counted from 0, is the first that is not what an outbox has written. Nothing of the request was.
+    #[error("row {0} is not what an outbox has written")]
+    Damaged(usize),
     /// The stream has ended, or never was.
     #[error("this stream has ended: {} s without a word, or another start of the agent", SILENCE_MAX.as_secs())]
     Ended,
@@ -151,19 +151,18 @@ impl Collector {
     /// With [`Refusal::Malformed`], [`Refusal::Damaged`], [`Refusal::Ended`] nothing was written; with the others, some may have been.
     pub(crate) fn receive(&self, service: &str, stream: StreamId, body: &[u8], now: Instant) -> Result<(), Refusal> {
         let rows = rows::parse(body).ok_or(Refusal::Malformed)?;
-        let damaged: Vec<usize> = rows.iter().enumerate().filter(|(_, row)| row.is_damaged()).map(|(index, _)| index).collect();
-        if !damaged.is_empty() {
-            return Err(Refusal::Damaged(damaged));
+        if let Some(index) = rows.iter().position(|row| !indelible::is_sealed(row.payload)) {
+            return Err(Refusal::Damaged(index));
         }
         let lent = self.heard(service, stream, now)?;
         let _turn = lent.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, row) in rows.iter().enumerate() {
             let position = Position { stream, sequence: row.sequence };
-            match lent.recorder.append_outbox(row.payload, position, row.announced) {
+            match lent.recorder.append_outbox(row.payload, position) {
                 Ok(Outboxed::Done) => {}
                 // The first row tells that another request came before this one, whose stream it stays.
                 Ok(Outboxed::Moved) if index == 0 => return Err(Refusal::Elsewhere),
-                Ok(Outboxed::Moved | Outboxed::Announced) => {
+                Ok(Outboxed::Moved) => {
                     self.take_back(service, stream);
                     return Err(Refusal::Elsewhere);
                 }
@@ -203,7 +202,7 @@ impl Collector {
         fs::symlink_metadata(self.dir.journal().join(service).join(stream.to_string())).is_ok()
     }
 
-    /// What the agent says of a service's streams, unless it is what `seen` names.
+    /// What the agent says of a service's streams, unless it is what `seen` names. What another user has put there is not the agent's word.
     ///
     /// # Errors
     /// [`Refusal::File`]: the file is there and cannot be read.
@@ -212,12 +211,15 @@ impl Collector {
         let read = || -> io::Result<Told> {
             let mut version = String::new();
             let metadata = open_unlinked(&path)?.metadata()?;
+            if !is_own(&metadata) {
+                return Ok(Told::Nothing);
+            }
             if seen == Some(version_of(&metadata).as_str()) {
                 return Ok(Told::Same);
             }
             let text = read_unlinked(&path, ANSWERS_BYTES_MAX, |metadata| {
                 version = version_of(metadata);
-                true
+                is_own(metadata)
             })?;
             Ok(Told::File(text, version))
         };
@@ -242,6 +244,11 @@ impl Collector {
     fn lent(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Lent>>> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_own(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// What tells one version of a file from another.

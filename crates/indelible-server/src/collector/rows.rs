@@ -1,26 +1,15 @@
 //! What a drainer posts: rows of an outbox, each with the position that it was assigned to (docs/format.md, "Outbox over HTTP").
 
-use indelible_core::{Evidence, Frame, INTENT_KIND};
-
-/// Position, whether it is announced, and length, before each payload.
-const HEAD_BYTES: usize = 8 + 1 + 4;
+/// Position and length, before each payload.
+const HEAD_BYTES: usize = 8 + 4;
 
 /// A row on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     /// Where its OUTCOME goes.
     pub(super) sequence: u64,
-    /// Whether its INTENT is in the trail already, and only the OUTCOME is written.
-    pub(super) announced: bool,
     /// The INTENT as its application has sealed it.
     pub(super) payload: &'a [u8],
-}
-
-impl Row<'_> {
-    /// Whether the payload is not what an outbox has written: it never will be.
-    pub(super) fn is_damaged(&self) -> bool {
-        !matches!(Frame::parse(INTENT_KIND, self.payload), Ok(Frame::Intent { evidence: Evidence::Outbox, .. }))
-    }
 }
 
 /// The rows of a body; nothing where it is not made of rows from the first byte to the last.
@@ -28,16 +17,10 @@ pub(super) fn parse(mut body: &[u8]) -> Option<Vec<Row<'_>>> {
     let mut rows = Vec::new();
     while !body.is_empty() {
         let (head, rest) = body.split_at_checked(HEAD_BYTES)?;
-        let (sequence, rest_of_head) = head.split_first_chunk::<8>()?;
-        let (announced, length) = rest_of_head.split_first()?;
+        let (sequence, length) = head.split_first_chunk::<8>()?;
         let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
         let (payload, rest) = rest.split_at_checked(length)?;
-        let announced = match announced {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        rows.push(Row { sequence: u64::from_le_bytes(*sequence), announced, payload });
+        rows.push(Row { sequence: u64::from_le_bytes(*sequence), payload });
         body = rest;
     }
     Some(rows)
@@ -47,26 +30,19 @@ pub(super) fn parse(mut body: &[u8]) -> Option<Vec<Row<'_>>> {
 mod tests {
     use super::*;
 
-    fn row(sequence: u64, announced: u8, payload: &[u8]) -> Vec<u8> {
+    fn row(sequence: u64, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap();
-        [&sequence.to_le_bytes()[..], &[announced], &length.to_le_bytes(), payload].concat()
+        [&sequence.to_le_bytes()[..], &length.to_le_bytes(), payload].concat()
     }
 
     #[test]
     fn rows_are_read_as_they_were_written_and_nothing_else_is() {
-        let body = [row(7, 0, b"first"), row(u64::MAX, 1, b"")].concat();
-        let expected =
-            [Row { sequence: 7, announced: false, payload: b"first" }, Row { sequence: u64::MAX, announced: true, payload: b"" }];
+        let body = [row(7, b"first"), row(u64::MAX, b"")].concat();
+        let expected = [Row { sequence: 7, payload: b"first" }, Row { sequence: u64::MAX, payload: b"" }];
         assert_eq!(parse(&body).unwrap(), expected);
         assert_eq!(parse(b"").unwrap(), []);
-        for end in (1..body.len()).filter(|&end| end != row(7, 0, b"first").len()) {
+        for end in (1..body.len()).filter(|&end| end != row(7, b"first").len()) {
             assert_eq!(parse(&body[..end]), None, "cut at {end}");
         }
-        assert_eq!(parse(&row(1, 2, b"")), None);
-    }
-
-    #[test]
-    fn what_no_outbox_has_written_is_damaged() {
-        assert!(Row { sequence: 1, announced: false, payload: b"?" }.is_damaged());
     }
 }

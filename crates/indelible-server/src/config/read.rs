@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use indelible_core::query::{Query, nearest};
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -240,6 +241,9 @@ fn text_value(name: &str, kind: Kind, text: &str) -> Result<(), String> {
             format!("1 to {} characters of a-z, 0-9, `.`, `_` and `-`, a letter or digit first", spec::SERVICE_BYTES_MAX)
         }
         Kind::Digest if parse_digest(text).is_none() => "a SHA-256 in 64 hexadecimal digits".to_owned(),
+        Kind::Digest if parse_digest(text) == Some(Sha256::digest(b"").into()) => {
+            "the SHA-256 of a token, and this is that of an empty text".to_owned()
+        }
         Kind::Query => return text.parse::<Query>().map(drop).map_err(|error| format!("`{name}` is no query: {error}")),
         _ => return Ok(()),
     };

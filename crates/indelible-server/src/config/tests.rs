@@ -164,6 +164,10 @@ fn whoever_may_post_an_outbox_is_named_with_the_digest_of_a_token() {
         (entry("../etc", digest), "2:11: `service` is 1 to 64 characters of a-z, 0-9, `.`, `_` and `-`, a letter or digit first"),
         (entry("a", &digest[1..]), "3:16: `token_sha256` is a SHA-256 in 64 hexadecimal digits"),
         (entry("a", &digest.replace('0', "g")), "3:16: `token_sha256` is a SHA-256 in 64 hexadecimal digits"),
+        (
+            entry("a", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            "3:16: `token_sha256` is the SHA-256 of a token, and this is that of an empty text",
+        ),
         ("[[collector]]\nservice = \"a\"\n".to_owned(), "1:1: `token_sha256` is missing"),
         ("collector = 1\n".to_owned(), "1:1: `collector` is a list of tables; write [[collector]]"),
         ("collector = [1]\n".to_owned(), "1:14: an entry of the collector is a table; write [[collector]]"),

@@ -55,9 +55,11 @@ impl FromRequestParts<Arc<Api>> for Sender {
 
 /// A stream for one drainer.
 #[derive(Debug, Serialize)]
-struct Lent {
+struct Lent<'a> {
     stream: String,
     sequence: u64,
+    /// As in [`Answers`]: of which collector this stream is.
+    journal: &'a str,
 }
 
 /// What the agent says of the streams of a service.
@@ -77,23 +79,25 @@ pub(super) async fn lend(sender: Sender, State(api): State<Arc<Api>>) -> Result<
             tokio::time::sleep(SILENCE_MAX).await;
         }
     });
-    let lent = Lent { stream: first.stream.to_string(), sequence: first.sequence };
+    let lent = Lent { stream: first.stream.to_string(), sequence: first.sequence, journal: &api.journal };
     Ok((StatusCode::CREATED, Json(lent)).into_response())
 }
 
 /// Writes rows into a stream; 204 when all of them are in the journal.
 pub(super) async fn receive(sender: Sender, State(api): State<Arc<Api>>, request: Request) -> Result<Response, Problem> {
     let stream = sender.stream()?;
-    let _turn = api.receiving.acquire().await.map_err(|closed| Problem::new(StatusCode::SERVICE_UNAVAILABLE, closed))?;
+    let turn = Arc::clone(&api.receiving).acquire_owned().await.map_err(|closed| Problem::new(StatusCode::SERVICE_UNAVAILABLE, closed))?;
     let body = axum::body::to_bytes(request.into_body(), ROWS_BYTES_MAX).await;
     let body = body.map_err(|error| {
         let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the rows did not come whole: {error}"));
         problem.help("a request has at most 64 MiB")
     })?;
-    match work(&api, move |collector| collector.receive(&sender.service, stream, &body, Instant::now())).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(refused) => Err(refused),
-    }
+    let received = work(&api, move |collector| {
+        // Until it is done, also where nobody waits for it any more.
+        let _turn = turn;
+        collector.receive(&sender.service, stream, &body, Instant::now())
+    });
+    received.await.map(|()| StatusCode::NO_CONTENT.into_response())
 }
 
 /// Takes a stream back.
@@ -153,7 +157,7 @@ impl From<Refusal> for Problem {
         };
         let problem = Self::new(status, &refusal);
         match refusal {
-            Refusal::Damaged(rows) => problem.rows(rows),
+            Refusal::Damaged(row) => problem.row(row),
             Refusal::Journal(_) | Refusal::File { .. } => problem.help("run `indelible doctor` on the host of the collector"),
             _ => problem,
         }

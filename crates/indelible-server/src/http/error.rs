@@ -20,18 +20,18 @@ pub(super) struct Problem {
     /// Where in `q`, in characters from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
-    /// Which rows of an outbox are not what it has written, from 0.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    damaged: Vec<usize>,
+    /// Which row of an outbox is the first that is not what it has written, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<usize>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string(), help: None, column: None, damaged: Vec::new() }
+        Self { status, error: error.to_string(), help: None, column: None, damaged: None }
     }
 
-    pub(super) fn rows(mut self, damaged: Vec<usize>) -> Self {
-        self.damaged = damaged;
+    pub(super) fn row(mut self, damaged: usize) -> Self {
+        self.damaged = Some(damaged);
         self
     }
 

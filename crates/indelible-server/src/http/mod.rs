@@ -70,7 +70,7 @@ struct Api {
     kept: Arc<SealedFiles>,
     collector: Arc<Collector>,
     /// Turns of those who post rows.
-    receiving: tokio::sync::Semaphore,
+    receiving: Arc<tokio::sync::Semaphore>,
     /// What names this collector in databases.
     journal: String,
 }
@@ -84,7 +84,7 @@ pub(crate) fn router(status: Arc<Status>, collector: Collector, journal: String)
         checks: Arc::default(),
         kept: Arc::default(),
         collector: Arc::new(collector),
-        receiving: tokio::sync::Semaphore::new(collector::RECEIVED_AT_ONCE),
+        receiving: Arc::new(tokio::sync::Semaphore::new(collector::RECEIVED_AT_ONCE)),
         journal,
     };
     let api = Arc::new(api);

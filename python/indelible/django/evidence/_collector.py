@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from indelible import _native
 from indelible._errors import IndelibleError
 from indelible._version import __version__
 from indelible.django.evidence._answers import parse_answers
@@ -28,18 +29,20 @@ from indelible.django.evidence._destination import Look, Next, StreamLost, Taken
 TOKEN_VARIABLE: Final = "INDELIBLE_COLLECTOR_TOKEN"
 DEADLINE_S: Final = 20.0
 """How long one request may take, from connecting to the last byte of the answer."""
+CONNECT_S: Final = 5.0
+"""How long one address of the collector's name may take to be reached: a name may have one that is dead."""
 POST_BYTES: Final = 1 << 19
 """How many bytes one request has at most, which is half of what nginx lets pass by default; a longer row goes alone."""
 ANSWER_BYTES_MAX: Final = 64 << 20
 """Longest answer that is read."""
 _CHUNK_BYTES: Final = 1 << 16
-_ROW: Final = struct.Struct("<QBI")
+_ROW: Final = struct.Struct("<QI")
 
 
 class Refused(IndelibleError):
-    """The collector has answered, and not as it was asked to. ``damaged``: rows that it will never take."""
+    """The collector has answered, and not as it was asked to. ``damaged``: the first row that it will never take."""
 
-    def __init__(self, status: int, why: str, damaged: Sequence[int] = ()) -> None:
+    def __init__(self, status: int, why: str, damaged: int | None = None) -> None:
         super().__init__(why)
         self.status = status
         self.damaged = damaged
@@ -82,7 +85,13 @@ class Collector:
     def next_position(self) -> tuple[uuid.UUID, int]:
         if self._stream is None:
             answer = self._ask("POST", "/streams", expected=(201,))
-            self._stream, self._sequence = _understood(answer.body, lambda given: (uuid.UUID(given["stream"]), int(given["sequence"])))
+            lent, sequence, journal = _understood(answer.body, _parse_lent)
+            self._stream, self._sequence = lent, sequence
+            if self._look is not None and journal != self._look.journal:
+                # Rows would be named after one collector and be in the trail of the other.
+                self.abandon()
+                self._look, self._version = None, None
+                raise StreamLost("another collector answers there than a moment ago")
         return self._stream, self._sequence
 
     def append(self, rows: Sequence[Taken], stream: uuid.UUID) -> tuple[int, Next]:
@@ -94,10 +103,12 @@ class Collector:
                 self._ask("POST", f"/streams/{stream}", body=b"".join(_encoded(row) for row in batch), expected=(204,))
             except Refused as refused:
                 # Said of the bytes alone, and before anything was written: it holds for a request that came twice as well.
-                if refused.status != 422 or not refused.damaged:
+                damaged = refused.damaged if refused.status == 422 else None
+                if damaged is None or not 0 <= damaged < len(batch) or _native.is_sealed(batch[damaged].payload):
+                    # A row that is whole here is none to give up: the collector may be of another version, or something else answers.
                     self.abandon()
                     raise StreamLost(str(refused)) from refused
-                batch = batch[: min(refused.damaged)]
+                batch = batch[:damaged]
                 continue
             except (OSError, http.client.HTTPException) as error:
                 self.abandon()
@@ -134,7 +145,7 @@ class Collector:
 
     def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
         deadline = time.monotonic() + DEADLINE_S
-        raw = socket.create_connection((self._host, self._port), timeout=DEADLINE_S)
+        raw = _connected(self._host, self._port, deadline)
         with contextlib.closing(raw), _cut_off(raw, deadline) as is_late:
             try:
                 wire = raw if self._tls is None else self._tls.wrap_socket(raw, server_hostname=self._host)
@@ -150,8 +161,11 @@ class Collector:
             return answer
 
     def _talk(self, wire: socket.socket, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
-        kind = http.client.HTTPConnection if self._tls is None else http.client.HTTPSConnection
-        connection = kind(self._host, self._port)
+        connection = (
+            http.client.HTTPConnection(self._host, self._port)
+            if self._tls is None
+            else http.client.HTTPSConnection(self._host, self._port, context=self._tls)
+        )
         connection.sock = wire
         # It may have answered without reading to the end: that it does not know the token, say.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -167,6 +181,26 @@ class Collector:
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
             return _Answer(response.status, b"".join(chunks), response.headers.get("ETag"))
+
+
+def _connected(host: str, port: int, deadline: float) -> socket.socket:
+    """A connection to the first address of a host that answers."""
+    failed: OSError = TimeoutError(f"not done after {DEADLINE_S:.0f} s")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(min(CONNECT_S, left))
+            connection.connect(address)
+            connection.settimeout(DEADLINE_S)
+        except OSError as error:
+            connection.close()
+            failed = error
+        else:
+            return connection
+    raise failed
 
 
 @contextlib.contextmanager
@@ -204,7 +238,11 @@ def _as_many_as_go(rows: Sequence[Taken]) -> list[Taken]:
 
 
 def _encoded(row: Taken) -> bytes:
-    return _ROW.pack(row.sequence, row.announced, len(row.payload)) + row.payload
+    return _ROW.pack(row.sequence, len(row.payload)) + row.payload
+
+
+def _parse_lent(given: Any) -> tuple[uuid.UUID, int, uuid.UUID]:
+    return uuid.UUID(given["stream"]), int(given["sequence"]), uuid.UUID(given["journal"])
 
 
 def _parse_look(given: Any) -> Look:
@@ -226,7 +264,9 @@ def _understood(body: bytes, parse: Any) -> Any:
 def _refused(answer: _Answer) -> Refused:
     try:
         said = json.loads(answer.body)
-        why, cure, damaged = str(said["error"]), said.get("help"), [int(index) for index in said.get("damaged", ())]
+        why, cure, damaged = str(said["error"]), said.get("help"), said.get("damaged")
+        if damaged is not None and type(damaged) is not int:
+            raise ValueError("an index is a number")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Refused(answer.status, f"status {answer.status}, and not from a collector: look at the address and at what stands before it")
     return Refused(answer.status, f"{why} (status {answer.status})" + (f"; {cure}" if cure else ""), damaged)

@@ -18,9 +18,9 @@ from indelible.django.evidence._answers import Answers, answers_in
 if TYPE_CHECKING:
     from indelible import _native
 
-Next = Literal["", "damaged", "announced", "moved"]
-"""What became of the row behind those that are journaled: nothing yet; it is not what was put into the outbox; its INTENT is journaled and its
-OUTCOME is not; another frame took its place, and nothing of it is journaled."""
+Next = Literal["", "damaged", "moved"]
+"""What became of the row behind those that are journaled: nothing yet; it is not what was put into the outbox; another frame took its place, and
+nothing of it is journaled."""
 
 
 class StreamLost(IndelibleError):
@@ -29,12 +29,11 @@ class StreamLost(IndelibleError):
 
 @dataclass
 class Taken:
-    """A row of this process on its way. ``announced``: its INTENT is in a journal already."""
+    """A row of this process on its way."""
 
     intent: uuid.UUID
     payload: bytes
     sequence: int
-    announced: bool = False
 
 
 class Look(NamedTuple):
@@ -103,7 +102,7 @@ class OwnJournal:
     def append(self, rows: Sequence[Taken], stream: uuid.UUID) -> tuple[int, Next]:
         first = rows[0]
         try:
-            became = self.recorder.append_outbox(first.payload, str(stream), first.sequence, announced=first.announced)
+            became = self.recorder.append_outbox(first.payload, str(stream), first.sequence)
         except ValueError:
             return 0, "damaged"
         return (1, "") if became == "done" else (0, became)

@@ -2,19 +2,21 @@
 
 A row first says in the database at which position its OUTCOME will be, then INTENT and OUTCOME are journaled there, and it is deleted when the
 agent has that position for good. The journal is one that nothing else is recorded in, so that what stands at an assigned position is the
-row's or nothing. Whoever dies leaves rows assigned to a stream that ends: of each the agent's answers say whether it arrived. Who does not know
-any more what a row is assigned to, or what arrived of it, ends the stream too: rows are then taken over as those of the dead.
+row's or nothing. Whoever dies leaves rows assigned to a stream that ends: of each the agent's answers say whether its INTENT arrived, which is
+all that the agent needs then. Who does not know any more what a row is assigned to, or what arrived of it, ends the stream too: rows are then
+taken over as those of the dead.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from indelible._errors import IndelibleError
 from indelible.django import _evidence
@@ -27,6 +29,8 @@ TAKEN_AT_ONCE: Final = 200
 """How many rows are assigned in one transaction."""
 TAKEN_BYTES: Final = 32 << 20
 """How many bytes of events are held at once: a row has as many as one transaction may hold."""
+FAILED_MAX: Final = 1_000
+"""How many rows are remembered that could not be journaled."""
 DAMAGED: Final = -1
 """The sequence of a row whose payload cannot be read: it is kept, and nobody takes it again."""
 
@@ -41,12 +45,15 @@ class Assigned(NamedTuple):
 
 @dataclass
 class Drained:
-    """What one round did. ``problems`` say by database, or by destination, why nothing more."""
+    """What one round did. ``problems`` say by database, or by destination, why nothing more. ``stuck``: the destination did not do its part, or no
+    database did.
+    """
 
     journaled: int = 0
     deleted: int = 0
     damaged: int = 0
     problems: dict[str, str] = field(default_factory=dict)
+    stuck: bool = field(default=False, compare=False)
 
     @property
     def did_something(self) -> bool:
@@ -55,7 +62,7 @@ class Drained:
 
 
 class Rows(Table):
-    """The outbox of one database. Every method may raise ``DatabaseError``, see :class:`Table`."""
+    """The outbox of one database. Every method may raise ``django.db.Error``, see :class:`Table`."""
 
     name = _evidence.table_of("outbox")
 
@@ -125,6 +132,7 @@ class Drainer:
         self._queues: dict[str, deque[Taken]] = {}
         self._journaled: dict[str, dict[uuid.UUID, int]] = {}
         self._stream: uuid.UUID | None = None
+        self._failed: set[uuid.UUID] = set()
 
     def round(self) -> Drained:
         """Journals what waits and deletes what the agent has. Never raises for a database or the destination."""
@@ -133,10 +141,13 @@ class Drainer:
             look = self._look()
         except (IndelibleError, OSError) as error:
             done.problems[self.destination.name] = first_line(error)
+            done.stuck = True
             return done
+        worked = False
         for alias in connections:
             if not _evidence.obstacle(connections[alias], "outbox"):
-                self._guarded(alias, done, lambda rows: self._drain(rows, look, done))
+                worked |= self._guarded(alias, done, lambda rows: self._drain(rows, look, done))
+        done.stuck |= not worked and bool(done.problems)
         return done
 
     def end(self) -> None:
@@ -157,22 +168,35 @@ class Drainer:
             self._forget()
             return self.destination.look()
 
-    def _guarded(self, alias: str, done: Drained, work: Callable[[Rows], None]) -> None:
+    def _guarded(self, alias: str, done: Drained, work: Callable[[Rows], None]) -> bool:
+        """Whether the database and the destination did their part."""
         rows = Rows(alias)
         try:
             rows.connect()
             if _marks.is_ready(connections[alias], "outbox"):
                 work(rows)
-            else:
-                done.problems[alias] = "the table indelible_outbox is not there: run manage.py migrate"
-        except DatabaseError as error:
+                return True
+            done.problems[alias] = "the table indelible_outbox is not there: run manage.py migrate"
+        except Error as error:
             done.problems[alias] = first_line(error)
             connections[alias].close()
-            # It may have been the answer to a COMMIT that was lost, and rows may be assigned to positions that others would get.
-            self._lose()
+            if self._queues.get(alias):
+                # The other databases would wait for what only this one can take back.
+                self._lose()
         except (IndelibleError, OSError) as error:
             done.problems[alias] = first_line(error)
+            done.stuck = True
             connections[alias].close()
+        return False
+
+    @contextmanager
+    def _assigning(self) -> Iterator[None]:
+        """Where the answer to a COMMIT is lost, rows may be assigned to positions that others would get: the stream ends."""
+        try:
+            yield
+        except Error:
+            self._lose()
+            raise
 
     def _lose(self) -> None:
         """Ends the stream: what of it arrived, the answers will say."""
@@ -192,13 +216,19 @@ class Drainer:
             raise IndelibleError("the journal does not take what was assigned to it before")
         if look.answers is not None:
             done.deleted += self._delete_covered(rows, look.answers)
-            done.deleted += self._take_over(rows, look.answers, look.journal, done)
+            deleted, last = self._take_over(rows, look.answers, look.journal, done)
+            done.deleted += deleted
+        else:
+            last = []
         progress = -1
         while progress < done.journaled + done.damaged and (waiting := rows.waiting(TAKEN_AT_ONCE)):
             progress = done.journaled + done.damaged
             stream, sequence = self._next()
-            self._queue(rows).extend(rows.assign(waiting, look.journal, stream, sequence))
+            with self._assigning():
+                self._queue(rows).extend(rows.assign(waiting, look.journal, stream, sequence))
             self._append(rows, done)
+        for row in last:
+            self._journal_anew(rows, row, look.journal, done)
 
     def _next(self) -> tuple[uuid.UUID, int]:
         """Where the next frame will be. Where that is another stream, rows of the last one are none of ours any more."""
@@ -219,32 +249,28 @@ class Drainer:
             try:
                 count, became = self.destination.append(queue, self._stream)
             except StreamLost:
+                # It may be the row: it is tried again when nothing else is left to do.
+                if len(self._failed) >= FAILED_MAX:
+                    self._failed.clear()
+                self._failed.add(queue[0].intent)
                 self._forget()
                 raise
             for taken in [queue.popleft() for _ in range(count)]:
                 journaled[taken.intent] = taken.sequence
+                self._failed.discard(taken.intent)
             done.journaled += count
             if became == "damaged":
                 # What the row holds is not what was put into it. The others move up.
-                rows.release([self._assigned(queue[0])], damaged=True)
+                with self._assigning():
+                    rows.release([self._assigned(queue[0])], damaged=True)
                 queue.popleft()
                 done.damaged += 1
                 self._release(rows)
                 return
-            if became == "announced":
-                queue[0].announced = True
-                return
             if became == "moved":
-                self._move(rows, queue[0])
+                # Before anything else is written where they are.
+                self._release(rows)
                 return
-
-    def _move(self, rows: Rows, taken: Taken) -> None:
-        """Takes assignments back before anything else is written where they are; a row whose INTENT is there already keeps its place in line."""
-        self._release(rows)
-        if taken.announced:
-            stream, following = self._next()
-            rows.reassign(self._assigned(taken), self._look().journal, stream, following)
-            taken.sequence = following
 
     def _assigned(self, taken: Taken) -> Assigned:
         assert self._stream is not None, "a row is assigned after the stream was opened"
@@ -252,8 +278,9 @@ class Drainer:
 
     def _release(self, rows: Rows) -> None:
         queue = self._queue(rows)
-        rows.release([self._assigned(taken) for taken in queue if not taken.announced])
-        self._queues[rows.alias] = deque(taken for taken in queue if taken.announced)
+        with self._assigning():
+            rows.release([self._assigned(taken) for taken in queue])
+        queue.clear()
 
     def _delete_covered(self, rows: Rows, answers: Answers) -> int:
         """Rows of this process that the agent has."""
@@ -267,9 +294,11 @@ class Drainer:
             del journaled[intent]
         return deleted
 
-    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, done: Drained) -> int:
-        """Finishes what drainers before this one began; how many of their rows are deleted."""
+    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, done: Drained) -> tuple[int, list[Assigned]]:
+        """Finishes what drainers before this one began: how many of their rows are deleted, and which are left for the end."""
         deleted, forgotten, after = 0, 0, uuid.UUID(int=0)
+        last: list[Assigned] = []
+        is_forgotten: dict[uuid.UUID, bool] = {}
         while found := rows.assigned(journal, after):
             covered = []
             for row in found:
@@ -277,13 +306,17 @@ class Drainer:
                 if row.stream == self._stream:
                     continue
                 if answer is None:
-                    forgotten += self._is_forgotten(row.stream, answers)
+                    if row.stream not in is_forgotten:
+                        is_forgotten[row.stream] = self._is_forgotten(row.stream, answers)
+                    forgotten += is_forgotten[row.stream]
                 elif answer.ended:
-                    announced, answered = answer.covers(row.sequence - 1), answer.covers(row.sequence)
-                    if announced and answered:
+                    # The agent takes an INTENT from an outbox as committed, whether its OUTCOME comes or not.
+                    if answer.covers(row.sequence - 1):
                         covered.append(row.intent)
+                    elif row.intent in self._failed:
+                        last.append(row)
                     else:
-                        self._journal_anew(rows, row, journal, done, announced=announced)
+                        self._journal_anew(rows, row, journal, done)
             deleted += rows.delete(covered)
             after = found[-1].intent
             if len(found) < BATCH:
@@ -293,18 +326,19 @@ class Drainer:
                 f"{forgotten} rows of indelible_outbox were journaled more than two days ago, and nobody knows whether they arrived: they are kept;"
                 ' see docs/evidence.md, "Rows that are kept"'
             )
-        return deleted
+        return deleted, last
 
     def _is_forgotten(self, stream: uuid.UUID, answers: Answers) -> bool:
         """Whether the agent has nothing more to say of a stream, neither now nor later."""
         return answers.names_all_streams and not self.destination.has_folder(stream)
 
-    def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained, *, announced: bool) -> None:
+    def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained) -> None:
         payload = rows.payload(row.intent)
         if payload is None or self._queue(rows):
             return
         stream, following = self._next()
-        sequence = following if announced else following + 1
-        if rows.reassign(row, journal, stream, sequence):
-            self._queue(rows).append(Taken(row.intent, payload, sequence, announced))
+        with self._assigning():
+            is_ours = rows.reassign(row, journal, stream, following + 1)
+        if is_ours:
+            self._queue(rows).append(Taken(row.intent, payload, following + 1))
             self._append(rows, done)

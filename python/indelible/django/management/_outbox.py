@@ -36,7 +36,7 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
     """Drains once, or until the process is told to stop.
 
     Raises:
-        Failure: nothing asks for an outbox, another process drains already, or nothing can be journaled.
+        Failure: nothing asks for an outbox, another process drains already, nothing can be journaled, or a round that is the only one had a problem.
     """
     if "outbox" not in _evidence.asked_anywhere():
         raise Failure("EVIDENCE is not 'outbox', so there is nothing to drain", "python manage.py indelible settings")
@@ -58,6 +58,8 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
             break
     drainer.end()
     lock.release()
+    if stopping is None and problems:
+        raise Failure(f"not everything was drained: {', '.join(sorted(problems))}", "python manage.py indelible outbox drain")
 
 
 def _destination(folder: Path) -> Destination:
@@ -86,8 +88,8 @@ def _collector(url: str, folder: Path) -> Collector:
 
 
 def _pause(last: float, done: Drained) -> float:
-    """Until the next round: longer after each that could not do its work, and by chance shorter, since drainers of many hosts wait together."""
-    if not done.problems or done.did_something:
+    """Until the next round: longer after each that was stuck, and by chance shorter, since drainers of many hosts wait together."""
+    if not done.stuck or done.did_something:
         return INTERVAL_S
     return min(2 * last, PAUSE_MAX_S) * random.uniform(0.75, 1.0)
 
