@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "encode_in_place",
     "fill_rows",
+    "is_sealed",
     "read_rows",
     "remember_rows",
     "sql_writes",
