@@ -151,3 +151,16 @@ def _empty_tables() -> None:
                     cursor.execute(f"DELETE FROM {table}")
         connection.connection.commit()
         connection.close()
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Takes back what a test registers."""
+    from indelible.django import registry
+    from indelible.django._models import forget_plans
+
+    before = dict(registry._registered)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+    forget_plans()

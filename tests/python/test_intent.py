@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -293,15 +292,6 @@ def test_record_never_takes_the_place_of_another_change_of_the_instance(patient:
     assert (diagnosed["action"], diagnosed["changes"][0]["field"]) == ("patient.diagnose", "conditions")
     assert (weighed["action"], fields(weighed)) == ("patient.weigh", {"weight": (70, 71)})
     assert (deleted["action"], "changes" in deleted) == ("patient.delete", False)
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    """What a test registers goes with it."""
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
 
 
 @pytest.mark.usefixtures("registered")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -12,21 +12,10 @@ from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.test.utils import CaptureQueriesContext
 
 from indelible.django import register, registry
-from indelible.django._models import forget_plans
 from testproject.models import Account, Condition, Doctor, Patient, Row
 from trails import Trail, fields, only_change
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    """Takes back what a test registers."""
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    forget_plans()
 
 
 @pytest.fixture

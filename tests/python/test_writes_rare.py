@@ -17,22 +17,11 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import journal
 from indelible import _runtime
-from indelible.django import ReasonRequired, _writes, register, registry
-from indelible.django._models import forget_plans
+from indelible.django import ReasonRequired, _writes, register
 from testproject.models import Account, Condition, Doctor, Employee, Paper, Patient, Person, Row, Unique
 from trails import Trail
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    """Takes back what a test registers."""
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    forget_plans()
 
 
 class Made(models.Model):
