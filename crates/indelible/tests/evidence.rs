@@ -121,13 +121,18 @@ fn what_is_sealed_for_an_outbox_is_journaled_by_its_drainer_alone() {
     assert_eq!((intent, outcome), (&(1, "intent Outbox".to_owned(), 2), &(2, "Committed by Outbox".to_owned(), 0)));
 }
 
+/// What a transaction of one change puts into the outbox.
+fn sealed(recorder: &Recorder) -> Vec<u8> {
+    let mut transaction = recorder.transaction("default");
+    transaction.record(change("patient.create", "1"));
+    transaction.seal().unwrap().unwrap().1
+}
+
 #[test]
 fn a_row_of_an_outbox_is_never_journaled_at_another_place_than_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let drainer = recorder(folder.path());
-    let mut transaction = drainer.transaction("default");
-    transaction.record(change("patient.create", "1"));
-    let (_, payload) = transaction.seal().unwrap().unwrap();
+    let payload = sealed(&drainer);
     let next = drainer.next_position().unwrap();
     let place = |sequence| Position { sequence, ..next };
     drainer.record(change("patient.read", "9"));
@@ -144,9 +149,7 @@ fn a_row_of_an_outbox_is_never_journaled_at_another_place_than_its_own() {
 fn a_stream_that_is_abandoned_ends_as_it_stands_and_is_never_continued() {
     let folder = tempfile::tempdir().unwrap();
     let drainer = recorder(folder.path());
-    let mut transaction = drainer.transaction("default");
-    transaction.record(change("patient.create", "1"));
-    let (_, payload) = transaction.seal().unwrap().unwrap();
+    let payload = sealed(&drainer);
     let next = drainer.next_position().unwrap();
     let place = |sequence| Position { sequence, ..next };
     assert_eq!(drainer.append_outbox(&payload, place(2)).unwrap(), Outboxed::Done);
