@@ -22,6 +22,13 @@ fn whole(content_type: &str, body: &[u8]) -> String {
     body_json(&Redactor::default(), content_type, body, LIMIT).into_text()
 }
 
+/// The text without the SHA-256 of the whole body: among its digits may be those of a secret, by chance and for everybody to see.
+fn without_digest(shown: &str) -> String {
+    let Some((before, rest)) = shown.split_once(r#""sha256":""#) else { return shown.to_owned() };
+    assert!(rest.as_bytes()[..64].iter().all(u8::is_ascii_hexdigit), "{shown}");
+    format!("{before}{}", &rest[64..])
+}
+
 fn part(headers: &str, content: &str) -> String {
     format!("--b-1\r\n{headers}\r\n\r\n{content}\r\n")
 }
@@ -142,6 +149,7 @@ proptest! {
         let secret = ["4111 1111 1111 1111", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N", "password: hunter2canary"][kind];
         let text = format!("{}{secret} and more{}", "word ".repeat(before / 5), " x".repeat(LIMIT));
         let shown = whole("text/plain", text.as_bytes());
+        let shown = without_digest(&shown);
         for leaked in ["4111", "eyJhbGciOi", "hunter"] {
             prop_assert!(!shown.contains(leaked), "{}", leaked);
         }
@@ -160,6 +168,7 @@ proptest! {
         let text = format!(r#"{{"rows": [{}1], {secret}, "more": [{}1]}}"#, "12345, ".repeat(before / 7), "12345, ".repeat(LIMIT / 5));
         let shown = whole("application/json", text.as_bytes());
         prop_assert!(shown.contains("truncated") || text.len() <= LIMIT);
+        let shown = without_digest(&shown);
         for leaked in ["4111", "eyJhbGciOi", "hunter"] {
             prop_assert!(!shown.contains(leaked), "{}", leaked);
         }
