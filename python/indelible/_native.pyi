@@ -193,8 +193,16 @@ class Encoded:
 def encode(value: Any) -> Encoded:
     """Copies a value as it is now. Never raises because of the value. The copy is not redacted: that happens when it is recorded."""
 
-def encode_in_place(values: list[Any], places: tuple[int, ...], deferred: object) -> None:
-    """Replaces the values at ``places`` that can be changed in place by copies as they are now; ``deferred`` stands for one that was not loaded, and stays."""
+def encode_in_place(
+    values: list[Any],
+    places: tuple[int, ...],
+    deferred: object,
+    prepare: tuple[Callable[[Any], Any] | None, ...] | None = None,
+) -> None:
+    """Replaces the values at ``places`` that can be changed in place by copies as they are now; ``deferred`` stands for one that was not loaded, and stays.
+
+    ``prepare``, aligned with ``places``: what makes a column's value of one whose type is not known (see :class:`Model`).
+    """
 
 def read_rows(instances: Iterable[object], attributes: tuple[str, ...], types: tuple[type | None, ...]) -> list[list[Any]] | None:
     """The values of ``attributes`` out of each instance's ``__dict__``: a list for each.
@@ -266,7 +274,8 @@ class Model:
     """What events about one model have in common; built once for each model class.
 
     ``type`` is the label (``clinic.Patient``), ``noun`` the first half of the action (``patient``). A field is masked when ``masked``
-    says so at its place or the redactor masks its name: its value never leaves this class. ``sensitive`` events are kept as ``aborted``
+    says so at its place or the redactor masks its name: its value never leaves this class. ``prepare`` has for a field what makes a column's
+    value of one whose type is not known, as ``Field.get_prep_value`` does; that is then recorded in its place, and its own text is not asked for. ``sensitive`` events are kept as ``aborted``
     when their transaction is rolled back (``KEEP_ROLLED_BACK``). ``key`` is the place in ``fields`` of the one that holds the key, ``None``
     when there is none or it has several parts; only :meth:`Intent.committed_keyed` asks for it. ``places`` are those of ``fields`` among
     all columns, ``None``: all are recorded; only :meth:`Transaction.hold_created` asks for them.
@@ -287,6 +296,7 @@ class Model:
         sensitive: bool,
         key: int | None = None,
         places: Sequence[int] | None = None,
+        prepare: Sequence[Callable[[Any], Any] | None] | None = None,
     ) -> Model: ...
     def created(self, context: Context, pk: Any, label: str | None, values: Sequence[Any]) -> Event:
         """A row was inserted; ``values`` are aligned with ``fields``."""

@@ -430,6 +430,50 @@ def test_a_field_whose_values_json_cannot_say(trail: Trail) -> None:
     assert [one["text"] for one in said] == ["1;2", "1;2", "3;4", "7;8"]
 
 
+class Long:
+    """A value that says more than fits on a page."""
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+
+    def __str__(self) -> str:
+        return "0;" + "0" * 2_000 + self.end
+
+
+def test_the_end_of_a_long_value_that_json_cannot_say_can_be_all_that_was_changed(trail: Trail) -> None:
+    place = Place.objects.create(at=Long("1"))
+    place.at = Long("2")
+    place.save()
+    _, updated = recorded(trail)
+    change = value(updated, "at")
+    assert [change[side]["text"][-2:] for side in ("old", "new")] == ["01", "02"]
+
+
+@pytest.mark.scenario(4)
+def test_a_value_of_a_field_of_its_own_is_recorded_as_its_column_has_it_and_never_looked_at(
+    trail: Trail, django_assert_num_queries: Any
+) -> None:
+    doctor = Doctor.objects.create(name="Ana")
+    one, two = {"doctor": doctor.pk, "text": "One"}, {"doctor": doctor.pk, "password": "hunter2"}
+    place = Place.objects.create(stream=models.Stream([one]))
+    with django_assert_num_queries(1):
+        place = Place.objects.get(pk=place.pk)
+    place.stream.blocks.append(two)
+    with django_assert_num_queries(1):
+        place.save()
+    Place.objects.bulk_create([Place(stream=models.Stream([two]))])
+    Place.objects.filter(pk=place.pk).update(stream=models.Stream([one]))
+    with django_assert_num_queries(2):
+        Place.objects.get(pk=place.pk).delete()
+    masked = two | {"password": "[masked]"}
+    _, created, updated, many, all_at_once, deleted = (event for event in recorded(trail))
+    assert value(created, "stream")["new"] == [one]
+    assert value(updated, "stream") == {"field": "stream", "old": [one], "new": [one, masked]}
+    assert value(many, "stream")["new"] == [masked]
+    assert value(all_at_once, "stream")["new"] == [one]
+    assert value(deleted, "stream")["old"] == [one]
+
+
 def test_files_are_recorded_by_name_in_every_path(trail: Trail, tmp_path: Any, settings: Any) -> None:
     settings.MEDIA_ROOT = str(tmp_path)
     paper = models.Paper.objects.create(code="x")

@@ -13,7 +13,7 @@ use crate::event::PyEvent;
 use crate::parts;
 use crate::redactor::PyRedactor;
 use crate::types::{Sort, Types};
-use crate::values::{Expression, Unknown};
+use crate::values::{Expression, Unknown, prepared};
 use crate::walk::{Text, Walker};
 
 const STATEMENT_IDS_MAX: usize = 1000;
@@ -44,6 +44,14 @@ struct Field {
     masked: bool,
     /// Whether it is the key, which the database may have yet to make.
     key: bool,
+    /// What makes a column's value of one whose type is not known (see [`prepared`]).
+    prepare: Option<Py<PyAny>>,
+}
+
+impl Field {
+    fn prepared<'py>(&self, value: &Bound<'py, PyAny>, types: &Types) -> Option<Bound<'py, PyAny>> {
+        self.prepare.as_ref().and_then(|prepare| prepared(prepare.bind(value.py()), value, types))
+    }
 }
 
 /// An old or new value as far as it is known.
@@ -70,7 +78,7 @@ impl<'a, 'py> Value<'a, 'py> {
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (redactor, *, r#type, noun, fields, masked, sensitive, key=None, places=None))]
+    #[pyo3(signature = (redactor, *, r#type, noun, fields, masked, sensitive, key=None, places=None, prepare=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn new(
         redactor: &Bound<'_, PyRedactor>,
@@ -81,6 +89,7 @@ impl Model {
         sensitive: bool,
         key: Option<usize>,
         places: Option<Vec<usize>>,
+        prepare: Option<Vec<Option<Py<PyAny>>>>,
     ) -> PyResult<Self> {
         if fields.len() != masked.len() {
             return Err(PyValueError::new_err(format!("{} fields, but {} flags of masking", fields.len(), masked.len())));
@@ -89,11 +98,13 @@ impl Model {
         if fields.len() != places.len() {
             return Err(PyValueError::new_err(format!("{} fields, but {} places", fields.len(), places.len())));
         }
+        let mut prepare = prepare.unwrap_or_default().into_iter();
         let redactor = redactor.get().shared();
         let field = |(index, (name, masked)): (usize, (String, bool))| Field {
             masked: masked || redactor.masks_field(&name),
             key: key == Some(index),
             name: FieldName::new(name),
+            prepare: prepare.next().flatten(),
         };
         let fields = fields.into_iter().zip(masked).enumerate().map(field).collect();
         let action = |verb| Action::new(&format!("{noun}.{verb}"));
@@ -320,7 +331,7 @@ impl<'a> FieldChanges<'a> {
     fn new(model: &'a Model, py: Python<'_>) -> PyResult<Self> {
         Ok(Self {
             types: Types::get(py)?,
-            redacting: Walker::redacting(py, &model.redactor)?,
+            redacting: Walker::of_fields(py, &model.redactor)?,
             plain: Walker::plain(py)?,
             old: String::with_capacity(VALUE_BYTES),
             new: String::with_capacity(VALUE_BYTES),
@@ -335,6 +346,8 @@ impl<'a> FieldChanges<'a> {
         if field.key && value.is_none() {
             return self.changes.push_pending_key(field.name.as_str());
         }
+        let prepared = field.prepared(value, self.types);
+        let value = prepared.as_ref().unwrap_or(value);
         match Value::of(value, self.types) {
             Value::Known(value) => self.changes.push_created(&field.name, |out| self.redacting.push(value, out)),
             Value::Unknown => self.changes.push_created_unknown(field.name.as_str(), None),
@@ -369,7 +382,7 @@ impl<'a> FieldChanges<'a> {
         if field.masked {
             return self.changes.push_masked(field.name.as_str());
         }
-        self.encode_new(new);
+        self.encode_new(field.prepared(new, self.types).as_ref().unwrap_or(new));
         self.changes.push_old_unknown(field.name.as_str(), Some(&self.new));
     }
 
@@ -377,6 +390,8 @@ impl<'a> FieldChanges<'a> {
         if field.masked {
             return self.changes.push_masked(field.name.as_str());
         }
+        let prepared = field.prepared(value, self.types);
+        let value = prepared.as_ref().unwrap_or(value);
         match Value::of(value, self.types) {
             Value::Known(value) => {
                 self.encode_old(value);
@@ -387,6 +402,8 @@ impl<'a> FieldChanges<'a> {
     }
 
     fn updated(&mut self, field: &Field, old: &Bound<'_, PyAny>, new: &Bound<'_, PyAny>) {
+        let prepared = [old, new].map(|value| field.prepared(value, self.types));
+        let (old, new) = (prepared[0].as_ref().unwrap_or(old), prepared[1].as_ref().unwrap_or(new));
         let (old, new) = (Value::of(old, self.types), Value::of(new, self.types));
         if let (Value::Known(old), Value::Known(new)) = (&old, &new)
             && self.same(old, new)

@@ -169,20 +169,39 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
 
 /// Replaces the values at `places` of a list, those that the application can change in place, by copies as they are now.
 ///
-/// `deferred` stands for a value that was not loaded, and stays.
+/// `deferred` stands for a value that was not loaded, and stays. `prepare` has for each place what makes a column's value of one whose type is
+/// not known (see [`prepared`]), or `None`; it is left out where no field has any.
 #[pyfunction]
-pub(crate) fn encode_in_place(values: &Bound<'_, PyList>, places: &Bound<'_, PyTuple>, deferred: &Bound<'_, PyAny>) -> PyResult<()> {
+#[pyo3(signature = (values, places, deferred, prepare=None))]
+pub(crate) fn encode_in_place(
+    values: &Bound<'_, PyList>,
+    places: &Bound<'_, PyTuple>,
+    deferred: &Bound<'_, PyAny>,
+    prepare: Option<&Bound<'_, PyTuple>>,
+) -> PyResult<()> {
     let types = Types::get(values.py())?;
-    for place in places.iter() {
+    for (index, place) in places.iter().enumerate() {
         let place: usize = place.extract()?;
         let value = values.get_item(place)?;
         let is_bytes = || value.cast_exact::<PyBytes>().is_ok();
         let stays = value.is_none() || value.is(deferred) || types.exact(&value).map_or_else(|| is_copy(&value), Sort::is_immutable);
-        if !stays && !is_bytes() {
-            values.set_item(place, encode(&value)?)?;
+        if stays || is_bytes() {
+            continue;
         }
+        let prepare = prepare.map(|prepare| prepare.get_item(index)).transpose()?.filter(|prepare| !prepare.is_none());
+        let column = prepare.and_then(|prepare| prepared(&prepare, &value, types));
+        values.set_item(place, encode(column.as_ref().unwrap_or(&value))?)?;
     }
     Ok(())
+}
+
+/// What `prepare`, a field's `get_prep_value`, sends to the database for a value of a type that is not known here.
+///
+/// `None`: the type is known, or `prepare` raised, as it then will when Django sends the value. The value's own text is not asked for: that
+/// of a lazy one can cost a query, which its column's value does not.
+pub(crate) fn prepared<'py>(prepare: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, types: &Types) -> Option<Bound<'py, PyAny>> {
+    let is_unknown = !value.is_none() && types.of(value) == Sort::Other && !is_stand_in(value);
+    is_unknown.then(|| prepare.call1((value,)).ok()).flatten()
 }
 
 /// Takes the values of `attributes` out of the dictionaries of `instances`: a list for each.
@@ -261,6 +280,10 @@ fn is_loaded_anywhere(value: &Bound<'_, PyAny>, types: &Types) -> bool {
         Some(sort) => matches!(sort, Sort::Text | Sort::Boolean | Sort::Integer | Sort::Float | Sort::Dict | Sort::List),
         None => false,
     }
+}
+
+fn is_stand_in(value: &Bound<'_, PyAny>) -> bool {
+    is_copy(value) || value.cast_exact::<Expression>().is_ok() || value.cast_exact::<Unknown>().is_ok()
 }
 
 fn is_copy(value: &Bound<'_, PyAny>) -> bool {

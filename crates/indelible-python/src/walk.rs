@@ -27,6 +27,8 @@ const UNKNOWN_TEXT_BYTES_MAX: usize = 1024;
 pub(crate) struct Walker<'a> {
     redactor: Option<&'a Redactor>,
     types: &'static Types,
+    /// Bytes of the text of a value of an unknown type that are written.
+    unknown_text_max: usize,
     /// Addresses of the containers around the value at hand.
     open: Vec<usize>,
 }
@@ -34,12 +36,17 @@ pub(crate) struct Walker<'a> {
 impl<'a> Walker<'a> {
     /// A walker whose text may be stored.
     pub(crate) fn redacting(py: Python<'_>, redactor: &'a Redactor) -> PyResult<Self> {
-        Ok(Self { redactor: Some(redactor), types: Types::get(py)?, open: Vec::new() })
+        Ok(Self { redactor: Some(redactor), types: Types::get(py)?, unknown_text_max: UNKNOWN_TEXT_BYTES_MAX, open: Vec::new() })
+    }
+
+    /// The same for values of fields, which are written whole: their end may be all that was changed. The limit of an event bounds them.
+    pub(crate) fn of_fields(py: Python<'_>, redactor: &'a Redactor) -> PyResult<Self> {
+        Ok(Self { unknown_text_max: usize::MAX, ..Self::redacting(py, redactor)? })
     }
 
     /// A walker for comparing.
     pub(crate) fn plain(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { redactor: None, types: Types::get(py)?, open: Vec::new() })
+        Ok(Self { redactor: None, types: Types::get(py)?, unknown_text_max: usize::MAX, open: Vec::new() })
     }
 
     /// One value as JSON of its own.
@@ -213,7 +220,7 @@ impl<'a> Walker<'a> {
         } else {
             let text = text_of(&text)?;
             let redacted = self.redactor.map(|redactor| redactor.text(&text));
-            push_described(&type_name(value), shortened(redacted.as_deref().unwrap_or(&text), UNKNOWN_TEXT_BYTES_MAX), out);
+            push_described(&type_name(value), shortened(redacted.as_deref().unwrap_or(&text), self.unknown_text_max), out);
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ class Plan:
     By position among all concrete fields: ``attnames``; ``types`` of loaded values, ``None`` where any may come; ``loadable``, the types whose
     values need no look before they are recorded; ``plain_kinds``, types of whole rows that were found to be such; ``normalise`` makes a value like a loaded one; ``unknown``, when nothing is known;
     ``numbers`` among the recorded fields, ``None`` for the others. Positions: ``positions`` by attname; ``recorded``; ``mutable``, of values that can be changed
-    in place; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname; ``key_columns`` asks for it; ``only_key`` is
+    in place, and ``prepares``, for each of these what makes a column's value of one of an unknown type, ``None`` where no field has such; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname; ``key_columns`` asks for it; ``only_key`` is
     its one field in a list, as Django asks for it, ``None`` when the key has several.
 
     ``fields`` themselves; ``own``, the recorded ones of the model's own table, and ``references``, the foreign keys among them; ``by_row``, whether a statement over many rows is an event for each of them;
@@ -139,6 +139,7 @@ class Plan:
         "plain_kinds",
         "positions",
         "pre_saves",
+        "prepares",
         "proved",
         "read",
         "reads",
@@ -182,6 +183,8 @@ class Plan:
         self.only_key = list(keys) if len(keys) == 1 else None
         self.generated = tuple(position for position, field in enumerate(fields) if getattr(field, "generated", False))
         self.mutable = tuple(place.position for place in self.places.values() if place.type is None)
+        prepares = tuple(map(_prepares, fields))
+        self.prepares = tuple(prepares[position] for position in self.mutable) if any(prepares) else None
         self.pre_saves = tuple(field.attname for field in fields if not _sets_what_it_sends(field))
         self.types = tuple(place.type for place in self.places.values())
         self.loadable = tuple(_LOADED_JSON if kind is None else frozenset({kind, type(None)}) for kind in self.types)
@@ -218,6 +221,7 @@ class Plan:
                 sensitive=self.sensitive,
                 key=self.numbers[self.key[0][1]] if len(self.key) == 1 else None,
                 places=self.recorded,
+                prepare=[_prepares(self.fields[position]) for position in self.recorded],
             )
             self.runtime = runtime
 
@@ -305,13 +309,28 @@ def _reading(field: Field[Any, Any]) -> tuple[type | None, Callable[[Any], Any] 
     """The type that loaded values have, ``None`` when it may be one that is changed in place, and what makes such a value."""
     if isinstance(field, FileField):
         return str, str
-    target: Any = field
-    while target.remote_field is not None and getattr(target, "target_field", None) is not None:
-        target = target.target_field
+    target = _target(field)
     kind = None if hasattr(target, "from_db_value") else _TYPES.get(target.get_internal_type())
     if isinstance(target, FileField):
         return str, str
     return kind, target.to_python if kind is not None else None
+
+
+def _prepares(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
+    """What makes a column's value of the field's own kind of value; ``None`` when it is one of Django's, which mean the same by both."""
+    target = _target(field)
+    if _reading(field)[0] is not None or type(target).get_prep_value.__module__.startswith("django."):
+        return None
+    prepares: Callable[[Any], Any] = target.get_prep_value
+    return prepares
+
+
+def _target(field: Field[Any, Any]) -> Any:
+    """The field whose values a field has: at the end of its foreign keys, or itself."""
+    target: Any = field
+    while target.remote_field is not None and getattr(target, "target_field", None) is not None:
+        target = target.target_field
+    return target
 
 
 def _sets_what_it_sends(field: Field[Any, Any]) -> bool:

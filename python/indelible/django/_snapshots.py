@@ -157,7 +157,7 @@ def copied(plan: Plan, values: Values) -> Values:
     native = _runtime.runtime().native()
     kept = _Copied(values)
     if native is not None:
-        native.encode_in_place(kept, plan.mutable, DEFERRED)
+        native.encode_in_place(kept, plan.mutable, DEFERRED, plan.prepares)
         return kept
     for place in plan.mutable:
         if type(kept[place]) not in _IMMUTABLE:

@@ -190,12 +190,34 @@ class PointField(models.Field):
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         return value if value is None else Point(*map(int, value.split(";")))
 
-    def get_prep_value(self, value: Any) -> Any:
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         return None if value is None else str(value)
+
+
+class Stream:
+    """Blocks that refer to rows, which are read when somebody looks at it."""
+
+    def __init__(self, blocks: list[Any]) -> None:
+        self.blocks = blocks
+
+    def __str__(self) -> str:
+        return ", ".join(Doctor.objects.get(pk=block["doctor"]).name for block in self.blocks)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class StreamField(models.JSONField):
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        blocks = super().from_db_value(value, expression, connection)
+        return blocks if blocks is None else Stream(blocks)
+
+    def get_prep_value(self, value: Any) -> Any:
+        return value.blocks if isinstance(value, Stream) else value
 
 
 class Place(models.Model):
     at = PointField(null=True)
+    stream = StreamField(null=True)
 
 
 class Unique(models.Model):
