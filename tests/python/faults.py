@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 SOURCE = Path(__file__).parents[1] / "faults" / "faults.c"
 EIO, EMFILE, ENOSPC, EROFS = 5, 24, 28, 30
@@ -13,10 +14,10 @@ EIO, EMFILE, ENOSPC, EROFS = 5, 24, 28, 30
 
 @dataclass(frozen=True)
 class Kind:
-    """An error that a disk gives, and the calls that it gives it to."""
+    """An error that a disk gives (``hang``: it gives no answer at all), and the calls that it gives it to."""
 
     name: str
-    error: int
+    error: int | Literal["hang"]
     calls: str
 
     def __str__(self) -> str:
@@ -32,13 +33,16 @@ KINDS = (
 )
 
 
+HANG = Kind("hang", "hang", "write,pwrite")
+
+
 class Faults:
     """What the files below a folder do to the processes that are started with :meth:`environment`. Nothing at first."""
 
     def __init__(self, kind: Kind, under: Path, folder: Path) -> None:
         self._kind, self._under, self._folder = kind, under, folder
-        self._lifted, self._log = folder / "lifted", folder / "calls"
-        self._lifted.touch()
+        self.lifted, self._log = folder / "lifted", folder / "calls"
+        self.lifted.touch()
         self._calls_before = 0
 
     def environment(self) -> dict[str, str]:
@@ -49,17 +53,17 @@ class Faults:
             "FAULT_ERROR": str(self._kind.error),
             "FAULT_AT": "1",
             "FAULT_AND_ON": "1",
-            "FAULT_LIFTED": str(self._lifted),
+            "FAULT_LIFTED": str(self.lifted),
             "FAULT_LOG": str(self._log),
         }
 
     def begin(self) -> None:
         """From now on every call fails."""
         self._calls_before = self._calls()
-        self._lifted.unlink()
+        self.lifted.unlink()
 
     def lift(self) -> None:
-        self._lifted.touch()
+        self.lifted.touch()
 
     def calls(self) -> int:
         """How many calls have failed since it began, as long as it is not lifted."""

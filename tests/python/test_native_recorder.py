@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 import journal
+from faults import HANG, Faults
 from indelible import IndelibleError, Recorded, _native
+from servers import DEADLINE_S, wait_until
 
 REDACTOR = _native.Redactor()
 CONTEXT = _native.Context(REDACTOR, actor={"type": "system", "id": "test"})
@@ -49,6 +53,28 @@ def in_child(work: Callable[[], object]) -> None:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert status == 0
+
+
+def test_a_write_that_does_not_come_back_holds_its_own_thread_and_no_other(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    faults = Faults(HANG, data_dir, tmp_path)
+    command = [sys.executable, "-m", "testproject.hanging", str(data_dir), str(faults.lifted)]
+    environment = {**os.environ, **faults.environment(), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            faults.begin()
+            process.stdin.write("record\n")
+            process.stdin.flush()
+            wait_until(lambda: faults.calls() > 0, "nothing was written")
+            told, _ = process.communicate("lift\n", timeout=DEADLINE_S)
+        finally:
+            faults.lift()
+            process.kill()
+    assert told.split() == ["at", "at"]
+    assert [body["action"] for body in journal.events(data_dir, "hanging")] == ["note.read"] * 2
 
 
 def test_an_event_is_in_the_journal_when_record_returns(recorder, tmp_path):

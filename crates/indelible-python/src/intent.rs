@@ -19,18 +19,12 @@ pub(crate) struct PyIntent {
     evidence: Evidence,
     position: Option<Position>,
     mode: OnFailure,
-    waits: bool,
 }
 
 impl PyIntent {
-    pub(crate) fn new(intent: indelible::Intent, redactor: &Arc<Redactor>, waits: bool) -> Self {
+    pub(crate) fn new(intent: indelible::Intent, redactor: &Arc<Redactor>) -> Self {
         let (id, evidence, position, mode) = (intent.id(), intent.evidence(), intent.position(), intent.on_failure());
-        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position, mode, waits }
-    }
-
-    /// As the recorder's: a write that does not come back must not take Python's lock with it.
-    fn waiting(&self, py: Python<'_>, work: impl FnOnce() + Send) {
-        if self.waits { py.detach(work) } else { work() }
+        Self { intent: Mutex::new(Some(intent)), redactor: Arc::clone(redactor), id, evidence, position, mode }
     }
 
     fn take(&self) -> Option<indelible::Intent> {
@@ -45,8 +39,8 @@ impl PyIntent {
         let bodies = events.map(final_events).transpose();
         // The answer matters more than the bodies: it is written even when they cannot be used.
         match (self.take(), &bodies) {
-            (Some(intent), Ok(Some(bodies))) => self.waiting(py, || intent.committed_with(bodies)),
-            (Some(intent), _) => self.waiting(py, || intent.committed()),
+            (Some(intent), Ok(Some(bodies))) => py.detach(|| intent.committed_with(bodies)),
+            (Some(intent), _) => py.detach(|| intent.committed()),
             (None, _) => {}
         }
         bodies.map(|_| ())
@@ -55,9 +49,9 @@ impl PyIntent {
     fn committed_keyed(&self, py: Python<'_>, keys: &Bound<'_, PyAny>) -> PyResult<()> {
         let keys = parts::keys(&self.redactor, keys);
         match (self.take(), keys) {
-            (Some(intent), Ok(keys)) => self.waiting(py, || intent.committed_keyed(keys)),
+            (Some(intent), Ok(keys)) => py.detach(|| intent.committed_keyed(keys)),
             (Some(intent), Err(error)) => {
-                self.waiting(py, || intent.committed());
+                py.detach(|| intent.committed());
                 return Err(error);
             }
             (None, _) => {}
@@ -67,7 +61,7 @@ impl PyIntent {
 
     fn rolled_back(&self, py: Python<'_>) {
         if let Some(intent) = self.take() {
-            self.waiting(py, || intent.rolled_back());
+            py.detach(|| intent.rolled_back());
         }
     }
 
@@ -100,7 +94,7 @@ impl PyIntent {
     fn without_marker(&self, py: Python<'_>, alias: &str) -> PyResult<Option<Self>> {
         let Some(intent) = self.take() else { return Ok(None) };
         let intent = py.detach(|| intent.without_marker(alias)).map_err(|refused| errors::refused(&refused))?;
-        Ok(Some(Self::new(intent, &self.redactor, self.waits)))
+        Ok(Some(Self::new(intent, &self.redactor)))
     }
 }
 

@@ -42,12 +42,13 @@ impl LossListener {
 }
 
 /// Records for all threads of this process.
+///
+/// Whatever may touch a file is done without Python's lock: a disk that hangs then holds the thread that writes, and no other.
 #[pyclass(frozen, weakref, name = "Recorder", module = "indelible._native")]
 pub(crate) struct PyRecorder {
     recorder: indelible::Recorder,
     redactor: Arc<Redactor>,
     headers: HeaderMemo,
-    waits: bool,
     on_loss: LossListener,
 }
 
@@ -89,11 +90,9 @@ impl PyRecorder {
             capture: capture.map(|capture| capture.get().shared()),
             ..Config::new(data_dir, service)
         };
-        let modes = config.on_failure_of.iter().map(|&(_, mode)| mode).chain([config.on_failure]);
-        let waits = config.durability == Durability::Synced || modes.max() == Some(OnFailure::Required);
         let recorder = indelible::Recorder::open(config).map_err(|error| errors::not_opened(&error))?;
         let (redactor, on_loss) = (redactor.get().shared(), LossListener(on_loss.map(Arc::new)));
-        Ok(Self { recorder, redactor, headers: HeaderMemo::new(), waits, on_loss })
+        Ok(Self { recorder, redactor, headers: HeaderMemo::new(), on_loss })
     }
 
     #[pyo3(signature = (
@@ -209,7 +208,7 @@ impl PyRecorder {
     fn record<'py>(&self, py: Python<'py>, event: &Bound<'py, PyEvent>) -> PyResult<Bound<'py, PyAny>> {
         let event = event.get().take()?;
         let mode = self.recorder.on_failure(&event);
-        let recorded = self.waiting(py, || self.recorder.record(event));
+        let recorded = py.detach(|| self.recorder.record(event));
         self.answer(py, recorded, mode)
     }
 
@@ -222,20 +221,13 @@ impl PyRecorder {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let event = event.get().take()?;
         let mode = self.recorder.on_failure(&event);
-        // It may wait for another process, whatever the settings say.
         let recorded = py.detach(|| self.recorder.record_once(event, happened_at_ms, digest));
         recorded.map(|recorded| self.answer(py, recorded, mode)).transpose()
     }
 
     fn transaction(&self, alias: &str) -> PyTransaction {
         let (recorder, on_loss) = (self.recorder.clone(), self.on_loss.clone());
-        PyTransaction {
-            transaction: recorder.transaction(alias),
-            recorder,
-            redactor: Arc::clone(&self.redactor),
-            waits: self.waits,
-            on_loss,
-        }
+        PyTransaction { transaction: recorder.transaction(alias), recorder, redactor: Arc::clone(&self.redactor), on_loss }
     }
 
     #[pyo3(signature = (alias, events, evidence="ack"))]
@@ -245,12 +237,12 @@ impl PyRecorder {
         for event in events.try_iter()? {
             taken.push(event?.cast::<PyEvent>()?.get().take()?);
         }
-        let intent = self.waiting(py, || self.recorder.intent_with(alias, taken, evidence));
+        let intent = py.detach(|| self.recorder.intent_with(alias, taken, evidence));
         let intent = intent.map_err(|refused| errors::refused(&refused))?;
         if intent.recorded() == indelible::Recorded::Lost && !intent.is_empty() {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(PyIntent::new(intent, &self.redactor, self.waits))
+        Ok(PyIntent::new(intent, &self.redactor))
     }
 
     fn count_losses(&self, events: u64) {
@@ -332,11 +324,6 @@ impl PyRecorder {
             self.on_loss.tell(py, &self.recorder);
         }
         Answers::get(py)?.answer(py, recorded)
-    }
-
-    /// Lets other threads run Python where the journal may make this one wait; elsewhere that would cost more than the append.
-    fn waiting<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-        if self.waits { py.detach(work) } else { work() }
     }
 }
 

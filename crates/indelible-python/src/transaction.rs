@@ -23,7 +23,6 @@ pub(crate) struct PyTransaction {
     pub(crate) transaction: indelible::Transaction,
     pub(crate) recorder: indelible::Recorder,
     pub(crate) redactor: Arc<Redactor>,
-    pub(crate) waits: bool,
     pub(crate) on_loss: LossListener,
 }
 
@@ -74,17 +73,16 @@ impl PyTransaction {
 
     fn rollback_to(&mut self, py: Python<'_>, sid: &str) {
         let transaction = &mut self.transaction;
-        if self.waits { py.detach(|| transaction.rollback_to(sid)) } else { transaction.rollback_to(sid) }
+        py.detach(|| transaction.rollback_to(sid));
     }
 
     fn prepare(&mut self, py: Python<'_>) -> PyResult<Option<PyIntent>> {
         let transaction = &mut self.transaction;
-        let intent = if self.waits { py.detach(|| transaction.prepare()) } else { transaction.prepare() };
-        let intent = intent.map_err(|refused| errors::refused(&refused))?;
+        let intent = py.detach(|| transaction.prepare()).map_err(|refused| errors::refused(&refused))?;
         if intent.as_ref().is_some_and(|intent| intent.recorded() == indelible::Recorded::Lost) {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor, self.waits)))
+        Ok(intent.map(|intent| PyIntent::new(intent, &self.redactor)))
     }
 
     fn require(&mut self, evidence: &str) -> PyResult<()> {
@@ -103,12 +101,12 @@ impl PyTransaction {
         if sealed.is_none() && before > 0 {
             self.on_loss.tell(py, &self.recorder);
         }
-        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor, self.waits), PyBytes::new(py, &payload))))
+        Ok(sealed.map(|(intent, payload)| (PyIntent::new(intent, &self.redactor), PyBytes::new(py, &payload))))
     }
 
     fn rollback(&mut self, py: Python<'_>) {
         let transaction = &mut self.transaction;
-        if self.waits { py.detach(|| transaction.rollback()) } else { transaction.rollback() }
+        py.detach(|| transaction.rollback());
     }
 
     fn __len__(&self) -> usize {
