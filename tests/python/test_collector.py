@@ -20,7 +20,7 @@ from django.db import OperationalError, connections, transaction
 
 from agents import DEADLINE_S, until
 from collectors import SERVICE, TOKEN, Front, Host, ask, collector
-from indelible.django.evidence import _collector, _outbox
+from indelible.django.evidence import _addresses, _collector, _outbox
 from indelible.django.evidence._collector import TOKEN_VARIABLE, Collector, Refused
 from indelible.django.evidence._destination import StreamLost, Taken
 from indelible.django.evidence._outbox import Drained, Drainer
@@ -371,6 +371,36 @@ def test_a_name_with_an_address_that_is_dead_is_reached_at_the_next_one(site: Si
 
     monkeypatch.setattr(socket, "getaddrinfo", with_a_dead_one)
     assert site.destination().look().journal
+
+
+def test_a_name_that_nobody_looks_up_is_told_and_looked_up_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that did not answer held the drainer for as long as the system's own look-up takes."""
+    resolve, answers, asked = socket.getaddrinfo, threading.Event(), []
+
+    def resolve_later(*given: Any, **named: Any) -> Any:
+        asked.append(given)
+        assert answers.wait(DEADLINE_S)
+        return resolve(*given, **named)
+
+    monkeypatch.setattr(_addresses, "LOOKUP_S", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_later)
+    destination = site.destination()
+    for _ in range(3):
+        done = Drainer(destination).round()
+        assert done.problems[site.front.url].startswith("the name 127.0.0.1 was not looked up within"), done
+    assert len(asked) == 1, "one look-up is under way at a time"
+    monkeypatch.setattr(_addresses, "LOOKUP_S", DEADLINE_S)
+    answers.set()
+    assert destination.look().journal
+
+
+def test_a_name_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any, **named: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    done = Drainer(Collector("http://localhost:9", SERVICE, TOKEN)).round()
+    assert "Name or service not known" in done.problems["http://localhost:9"]
 
 
 def test_an_answer_that_trickles_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +22,7 @@ import indelible
 import journal
 from indelible._errors import IndelibleError
 from indelible.django.evidence import _journals, _marks, _outbox
+from indelible.django.evidence._answers import NAMED_S, made_at
 from indelible.django.evidence._destination import OwnJournal, recorder_of_drainer
 from indelible.django.evidence._outbox import Drained, Drainer
 from indelible.django.evidence._resolver import Lock
@@ -214,17 +217,93 @@ def test_what_nobody_knows_any_more_is_neither_deleted_nor_journaled_again(site:
     kill_a_drainer(site, "journaled")
     (stream,) = [folder for folder in site.folder.iterdir() if folder.is_dir()]
     stream.rename(site.folder.parent / "elsewhere")
-    answer(site.folder, {})
-    done = site.drainer().round()
-    assert (done.journaled, done.deleted) == (0, 0)
-    assert done.problems["default"].startswith("1 rows of indelible_outbox were journaled more than two days ago")
+    born = made_at(uuid.UUID(stream.name))
+    told = []
+    for age in (-5.0, 59.0, 61.0, NAMED_S - 60, NAMED_S + 60):
+        answer(site.folder, {}, written_at=datetime.fromtimestamp(born + age, timezone.utc).isoformat())
+        done = site.drainer().round()
+        assert (done.journaled, done.deleted) == (0, 0)
+        told.append(done.problems.get("default", "").partition(":")[0])
+    unknown = "1 rows of indelible_outbox are assigned to streams that the agent has never had"
+    forgotten = "1 rows of indelible_outbox were journaled more than two days ago, and nobody knows whether they arrived"
+    assert told == ["", "", unknown, unknown, forgotten], "what is older than the stream says nothing of it"
     assert len(rows()) == 1
+
+
+def later() -> str:
+    """When the agent does not name any more what was assigned now."""
+    return datetime.fromtimestamp(time.time() + NAMED_S + 60, timezone.utc).isoformat()
+
+
+def test_a_round_asks_about_so_many_streams_and_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outbox, "STREAMS_ASKED", 2)
+    add(1, 2, 3)
+    kill_a_drainer(site, "journaled")
+    streams = [uuid.uuid4() for _ in range(3)]
+    for (intent, *_), stream in zip(rows(), streams, strict=True):
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE indelible_outbox SET stream = %s WHERE id = %s", [str(stream), intent])
+    answer(site.folder, {}, written_at=later())
+    drainer = site.drainer()
+    asked: list[uuid.UUID] = []
+    monkeypatch.setattr(_outbox, "made_at", lambda stream: 0.0)
+    monkeypatch.setattr(drainer.destination, "has_folder", asked.append)
+    assert drainer.round().problems["default"].startswith("2 rows")
+    assert len(asked) == 2
+
+
+def test_a_round_has_a_bound_and_the_next_one_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round took all rows that there were, held them all until its end, and looked only then what the agent had of them."""
+    monkeypatch.setattr(_outbox, "ROUND_ROWS", 3)
+    add(*range(7))
+    Row.objects.using("other").create(number=7)
+    drainer = site.drainer()
+    rounds = [drainer.round() for _ in range(3)]
+    assert [(done.journaled, done.more) for done in rounds] == [(4, True), (3, True), (1, False)], "each database has its own"
+    assert [done.problems for done in rounds] == [{}] * 3
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in range(8)]
+
+
+def test_what_a_dead_drainer_left_is_taken_over_in_rounds_that_have_a_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outbox, "ROUND_ROWS", 2)
+    add(1, 2, 3, 4, 5)
+    kill_a_drainer(site, "assigned")
+    site.agent_has()
+    drainer = site.drainer()
+    rounds = [drainer.round() for _ in range(3)]
+    assert [(done.journaled, done.more) for done in rounds] == [(2, True), (2, True), (1, False)]
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3, 4, 5)]
+
+
+def test_rows_stay_in_the_database_while_the_agent_has_as_many_as_it_can_be_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drainer whose agent did not work remembered every row that it had journaled, without end."""
+    monkeypatch.setattr(_outbox, "WAITING_MAX", 2)
+    add(1, 2, 3)
+    drainer = site.drainer()
+    done = drainer.round()
+    assert (done.journaled, done.stuck) == (2, True)
+    assert done.problems["default"].startswith("2 rows are journaled and not under a checkpoint")
+    assert drainer.round().journaled == 0
+    site.agent_has(living=drainer)
+    assert drainer.round() == Drained(journaled=1, deleted=2)
+    site.close()
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
+
+
+def test_the_command_goes_on_until_nothing_waits(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(_outbox, "ROUND_ROWS", 2)
+    add(1, 2, 3)
+    call_command("indelible", "outbox", "drain")
+    assert capsys.readouterr().out.splitlines() == ["2 journaled, 0 deleted", "1 journaled, 0 deleted"]
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
 
 
 def test_of_each_stream_is_asked_once_whether_anybody_knows_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     add(1, 2, 3)
     kill_a_drainer(site, "journaled")
-    answer(site.folder, {})
+    answer(site.folder, {}, written_at=later())
     drainer = site.drainer()
     asked: list[uuid.UUID] = []
     monkeypatch.setattr(drainer.destination, "has_folder", asked.append)

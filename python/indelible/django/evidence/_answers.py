@@ -19,7 +19,10 @@ ANSWERS: Final = "answers.json"
 COMMITTED: Final = "committed.json"
 STREAMS_MAX: Final = 10_000
 """With as many streams the agent may have left some out."""
-_BYTES_MAX: Final = 64 << 20
+BYTES_MAX: Final = 64 << 20
+"""Longest answers that are read, from a file or from a collector."""
+NAMED_S: Final = 48 * 3600.0
+"""How long the agent names a stream that has ended, at least."""
 _SEQUENCE_MAX: Final = 2**63 - 1
 """What a database takes; the agent comes nowhere near."""
 _VERSION: Final = 1
@@ -130,9 +133,9 @@ def parse_committed(document: Mapping[str, Any]) -> tuple[Committed, ...]:
     )
 
 
-def made_at(intent: uuid.UUID) -> float:
-    """When an intent was made, by the clock of its host, in seconds of Unix time: its identifier begins with it."""
-    return (intent.int >> 80) / 1000
+def made_at(identifier: uuid.UUID) -> float:
+    """When an intent or a stream was made, by the clock of its host, in seconds of Unix time: its identifier begins with it."""
+    return (identifier.int >> 80) / 1000
 
 
 def _stream(given: Mapping[str, Any]) -> StreamAnswer:
@@ -166,8 +169,8 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _read(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> T | None:
     try:
         with open(path, "rb") as file:
-            text = file.read(_BYTES_MAX + 1)
-        if len(text) > _BYTES_MAX:
+            text = file.read(BYTES_MAX + 1)
+        if len(text) > BYTES_MAX:
             return None
         document = json.loads(text)
         return parse(document) if isinstance(document, dict) and document.get("v") == _VERSION else None

@@ -23,7 +23,8 @@ from urllib.parse import quote, urlsplit
 from indelible import _native
 from indelible._errors import IndelibleError
 from indelible._version import __version__
-from indelible.django.evidence._answers import parse_answers
+from indelible.django.evidence._addresses import Addresses
+from indelible.django.evidence._answers import BYTES_MAX, parse_answers
 from indelible.django.evidence._destination import Look, Next, StreamLost, Taken
 
 TOKEN_VARIABLE: Final = "INDELIBLE_COLLECTOR_TOKEN"
@@ -33,8 +34,6 @@ CONNECT_S: Final = 5.0
 """How long one address of the collector's name may take to be reached: a name may have one that is dead."""
 POST_BYTES: Final = 1 << 19
 """How many bytes one request has at most, which is half of what nginx lets pass by default; a longer row goes alone."""
-ANSWER_BYTES_MAX: Final = 64 << 20
-"""Longest answer that is read."""
 _CHUNK_BYTES: Final = 1 << 16
 _ROW: Final = struct.Struct("<QI")
 
@@ -63,6 +62,7 @@ class Collector:
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
+        self._addresses = Addresses(self._host, self._port)
         self._path = f"{parts.path.rstrip('/')}/v1/outbox/{quote(service, safe='')}"
         self._headers = {"Authorization": f"Bearer {token}", "Connection": "close", "User-Agent": f"indelible/{__version__}"}
         self.name = url
@@ -145,7 +145,7 @@ class Collector:
 
     def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
         deadline = time.monotonic() + DEADLINE_S
-        raw = _connected(self._host, self._port, deadline)
+        raw = _connected(self._addresses.found(DEADLINE_S), deadline)
         with contextlib.closing(raw), _cut_off(raw, deadline) as is_late:
             try:
                 wire = raw if self._tls is None else self._tls.wrap_socket(raw, server_hostname=self._host)
@@ -175,18 +175,18 @@ class Collector:
             chunks, size = [], 0
             while chunk := response.read1(_CHUNK_BYTES):
                 size += len(chunk)
-                if size > ANSWER_BYTES_MAX:
-                    raise http.client.HTTPException(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+                if size > BYTES_MAX:
+                    raise http.client.HTTPException(f"an answer of more than {BYTES_MAX} bytes")
                 chunks.append(chunk)
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
             return _Answer(response.status, b"".join(chunks), response.headers.get("ETag"))
 
 
-def _connected(host: str, port: int, deadline: float) -> socket.socket:
-    """A connection to the first address of a host that answers."""
+def _connected(addresses: list[Any], deadline: float) -> socket.socket:
+    """A connection to the first of a host's addresses that answers."""
     failed: OSError = TimeoutError(f"not done after {DEADLINE_S:.0f} s")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in addresses:
         left = deadline - time.monotonic()
         if left <= 0:
             break

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from django.db import Error, connections
 
 from indelible._errors import IndelibleError
 from indelible.django import _evidence
 from indelible.django.evidence import _marks
-from indelible.django.evidence._answers import Answers
+from indelible.django.evidence._answers import NAMED_S, Answers, made_at
 from indelible.django.evidence._destination import Destination, Look, StreamLost, Taken
 from indelible.django.evidence._tables import BATCH, Table, first_line, identifier
 
@@ -29,10 +29,22 @@ TAKEN_AT_ONCE: Final = 200
 """How many rows are assigned in one transaction."""
 TAKEN_BYTES: Final = 32 << 20
 """How many bytes of events are held at once: a row has as many as one transaction may hold."""
+ROUND_ROWS: Final = 5_000
+"""How many rows of one database a round journals at most: then it looks again what has arrived."""
+WAITING_MAX: Final = 50_000
+"""How many rows of one database are journaled at most and wait for the agent to have them; all others stay where they are."""
+STREAMS_ASKED: Final = 100
+"""How many streams that the agent does not name a round asks about at most."""
 FAILED_MAX: Final = 1_000
 """How many rows are remembered that could not be journaled."""
+UNNAMED_S: Final = 60.0
+"""How old a stream may be of which the agent has not said anything yet."""
 DAMAGED: Final = -1
 """The sequence of a row whose payload cannot be read: it is kept, and nobody takes it again."""
+
+
+Fate = Literal["open", "forgotten", "unknown"]
+"""Of a stream that the agent does not name: it may still do so; it did so for two days; it never had it."""
 
 
 class Assigned(NamedTuple):
@@ -46,7 +58,7 @@ class Assigned(NamedTuple):
 @dataclass
 class Drained:
     """What one round did. ``problems`` say by database, or by destination, why nothing more. ``stuck``: the destination did not do its part, or no
-    database did.
+    database did. ``more``: it ended at :data:`ROUND_ROWS`, and the next one need not be waited for.
     """
 
     journaled: int = 0
@@ -54,6 +66,7 @@ class Drained:
     damaged: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     stuck: bool = field(default=False, compare=False)
+    more: bool = field(default=False, compare=False)
 
     @property
     def did_something(self) -> bool:
@@ -122,6 +135,46 @@ class Rows(Table):
             for row in rows:
                 where = f"id = {self.mark} AND stream = {self.mark} AND sequence = {self.mark}"
                 cursor.execute(f"UPDATE indelible_outbox SET stream = NULL, sequence = {sequence} WHERE {where}", self.given(*row))
+
+
+class _Unnamed:
+    """Rows that are assigned to streams which the agent does not name, and which have no folder any more."""
+
+    def __init__(self, destination: Destination, answers: Answers) -> None:
+        self._destination = destination
+        self._answers = answers
+        self._fates: dict[uuid.UUID, Fate] = {}
+        self._rows = {"forgotten": 0, "unknown": 0}
+
+    def count(self, stream: uuid.UUID) -> None:
+        """Counts a row of such a stream. May raise as ``Destination.has_folder`` does."""
+        if stream not in self._fates and len(self._fates) < STREAMS_ASKED:
+            self._fates[stream] = self._fate(stream)
+        fate = self._fates.get(stream, "open")
+        if fate != "open":
+            self._rows[fate] += 1
+
+    def problem(self) -> str | None:
+        """What to tell of them."""
+        forgotten, unknown = self._rows["forgotten"], self._rows["unknown"]
+        said = []
+        if forgotten:
+            said.append(
+                f"{forgotten} rows of indelible_outbox were journaled more than two days ago, and nobody knows whether they arrived: they are kept"
+            )
+        if unknown:
+            said.append(f"{unknown} rows of indelible_outbox are assigned to streams that the agent has never had: they are kept")
+        return "; ".join([*said, 'see docs/evidence.md, "Rows that are kept"']) if said else None
+
+    def _fate(self, stream: uuid.UUID) -> Fate:
+        """What the agent's silence about a stream says."""
+        if not self._answers.names_all_streams:
+            return "open"
+        # Both moments are by the clock of the agent's host. An answer that is older than the stream, or hardly younger, says nothing of it.
+        age = self._answers.written_at.timestamp() - made_at(stream)
+        if age <= UNNAMED_S or self._destination.has_folder(stream):
+            return "open"
+        return "forgotten" if age > NAMED_S else "unknown"
 
 
 class Drainer:
@@ -214,21 +267,37 @@ class Drainer:
         if any(self._queues.values()):
             # Nothing else may be assigned before: it would be assigned to the same positions.
             raise IndelibleError("the journal does not take what was assigned to it before")
+        end = done.journaled + ROUND_ROWS
+        last: list[Assigned] = []
         if look.answers is not None:
             done.deleted += self._delete_covered(rows, look.answers)
-            deleted, last = self._take_over(rows, look.answers, look.journal, done)
-            done.deleted += deleted
-        else:
-            last = []
+            last = self._take_over(rows, look, done, end)
         progress = -1
-        while progress < done.journaled + done.damaged and (waiting := rows.waiting(TAKEN_AT_ONCE)):
+        while (
+            progress < done.journaled + done.damaged
+            and (room := self._room(rows, done, end))
+            and (waiting := rows.waiting(min(TAKEN_AT_ONCE, room)))
+        ):
             progress = done.journaled + done.damaged
             stream, sequence = self._next()
             with self._assigning():
                 self._queue(rows).extend(rows.assign(waiting, look.journal, stream, sequence))
             self._append(rows, done)
         for row in last:
-            self._journal_anew(rows, row, look.journal, done)
+            if self._room(rows, done, end):
+                self._journal_anew(rows, row, look.journal, done)
+        if (waiting_there := self._covered_later(rows)) >= WAITING_MAX:
+            raise IndelibleError(
+                f"{waiting_there} rows are journaled and not under a checkpoint: no more are taken until they are, see whether the agent works"
+            )
+
+    def _covered_later(self, rows: Rows) -> int:
+        return len(self._journaled.get(rows.alias, ()))
+
+    def _room(self, rows: Rows, done: Drained, end: int) -> int:
+        """How many rows more this round may journal. What is held of them, and how long a round takes, has a bound however many there are."""
+        done.more |= done.journaled >= end
+        return max(0, min(end - done.journaled, WAITING_MAX - self._covered_later(rows)))
 
     def _next(self) -> tuple[uuid.UUID, int]:
         """Where the next frame will be. Where that is another stream, rows of the last one are none of ours any more."""
@@ -294,43 +363,35 @@ class Drainer:
             del journaled[intent]
         return deleted
 
-    def _take_over(self, rows: Rows, answers: Answers, journal: uuid.UUID, done: Drained) -> tuple[int, list[Assigned]]:
-        """Finishes what drainers before this one began: how many of their rows are deleted, and which are left for the end."""
-        deleted, forgotten, after = 0, 0, uuid.UUID(int=0)
+    def _take_over(self, rows: Rows, look: Look, done: Drained, end: int) -> list[Assigned]:
+        """Finishes what drainers before this one began; which of their rows are left for the end."""
+        assert look.answers is not None, "without answers nothing is known of other drainers"
+        after = uuid.UUID(int=0)
         last: list[Assigned] = []
-        is_forgotten: dict[uuid.UUID, bool] = {}
-        while found := rows.assigned(journal, after):
+        unnamed = _Unnamed(self.destination, look.answers)
+        while found := rows.assigned(look.journal, after):
             covered = []
             for row in found:
-                answer = answers.streams.get(row.stream)
+                answer = look.answers.streams.get(row.stream)
                 if row.stream == self._stream:
                     continue
                 if answer is None:
-                    if row.stream not in is_forgotten:
-                        is_forgotten[row.stream] = self._is_forgotten(row.stream, answers)
-                    forgotten += is_forgotten[row.stream]
+                    unnamed.count(row.stream)
                 elif answer.ended:
                     # The agent takes an INTENT from an outbox as committed, whether its OUTCOME comes or not.
                     if answer.covers(row.sequence - 1):
                         covered.append(row.intent)
                     elif row.intent in self._failed:
                         last.append(row)
-                    else:
-                        self._journal_anew(rows, row, journal, done)
-            deleted += rows.delete(covered)
+                    elif self._room(rows, done, end):
+                        self._journal_anew(rows, row, look.journal, done)
+            done.deleted += rows.delete(covered)
             after = found[-1].intent
-            if len(found) < BATCH:
+            if len(found) < BATCH or done.journaled >= end:
                 break
-        if forgotten:
-            done.problems[rows.alias] = (
-                f"{forgotten} rows of indelible_outbox were journaled more than two days ago, and nobody knows whether they arrived: they are kept;"
-                ' see docs/evidence.md, "Rows that are kept"'
-            )
-        return deleted, last
-
-    def _is_forgotten(self, stream: uuid.UUID, answers: Answers) -> bool:
-        """Whether the agent has nothing more to say of a stream, neither now nor later."""
-        return answers.names_all_streams and not self.destination.has_folder(stream)
+        if problem := unnamed.problem():
+            done.problems[rows.alias] = problem
+        return last
 
     def _journal_anew(self, rows: Rows, row: Assigned, journal: uuid.UUID, done: Drained) -> None:
         payload = rows.payload(row.intent)

@@ -33,10 +33,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(write: Write, options: Mapping[str, Any]) -> None:
-    """Drains once, or until the process is told to stop.
+    """Drains what waits, in as many rounds as that takes, or until the process is told to stop.
 
     Raises:
-        Failure: nothing asks for an outbox, another process drains already, nothing can be journaled, or a round that is the only one had a problem.
+        Failure: nothing asks for an outbox, another process drains already, nothing can be journaled, or a round had a problem and is not followed.
     """
     if "outbox" not in _evidence.asked_anywhere():
         raise Failure("EVIDENCE is not 'outbox', so there is nothing to drain", "python manage.py indelible settings")
@@ -54,7 +54,10 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         _tell(write, done, always=stopping is None or done.problems != problems)
         problems = done.problems
         pause = _pause(pause, done)
-        if stopping is None or stopping.wait(pause):
+        if stopping is None:
+            if not done.more or problems:
+                break
+        elif stopping.wait(pause):
             break
     drainer.end()
     lock.release()
@@ -88,10 +91,14 @@ def _collector(url: str, folder: Path) -> Collector:
 
 
 def _pause(last: float, done: Drained) -> float:
-    """Until the next round: longer after each that was stuck, and by chance shorter, since drainers of many hosts wait together."""
+    """Until the next round: none after one that ended at its bound; longer after each that was stuck, and by chance shorter, since drainers of many
+    hosts wait together.
+    """
+    if done.more and not done.problems:
+        return 0.0
     if not done.stuck or done.did_something:
         return INTERVAL_S
-    return min(2 * last, PAUSE_MAX_S) * random.uniform(0.75, 1.0)
+    return min(2 * max(last, INTERVAL_S), PAUSE_MAX_S) * random.uniform(0.75, 1.0)
 
 
 def _tell(write: Write, done: Drained, *, always: bool) -> None:
