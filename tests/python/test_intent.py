@@ -15,7 +15,7 @@ from indelible.django import _intent, registry
 from indelible.django._intent import declare
 from indelible.django.formatters import Formatter, register_formatter, reset
 from indelible.testing import capture_events
-from testproject.models import Condition, Doctor, Employee, Manager, Patient, Ticket, Unique, Visit
+from testproject.models import Condition, Doctor, Employee, Manager, Patient, Place, Ticket, Unique, Visit
 from trails import Trail, fields, only_change
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -351,3 +351,29 @@ def test_a_test_of_an_application_sees_the_two_as_one_and_the_savepoint_take_it_
         events.one(kind="change", action="patient.discharge").changed(name=("Ana", "Ana Maria"))
         transaction.savepoint_rollback(inner)
         events.one(kind="change", action="patient.update")
+
+
+class Series:
+    """Numbers that compare one by one, as those of numpy do."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        raise ValueError("The truth value of an array with more than one element is ambiguous.")
+
+    def __str__(self) -> str:
+        return "1;2"
+
+
+@pytest.mark.usefixtures("registered")
+def test_values_that_cannot_be_compared_cost_neither_the_write_nor_its_event(database: str, trail: Trail) -> None:
+    # The error of the comparison reached the application where a reason was demanded, and cost the event its values elsewhere.
+    declaration = _intent.Declaration(Place, values={"at": Series()}, verb="create")
+    with _intent.declaring(declaration, None, "create"):
+        Place.objects.create(at=Series())
+    registry.register(Place, reason_required=["create"])
+    with pytest.raises(_intent.ReasonRequired), _intent.declaring(declaration, None, "create"):
+        Place.objects.create(at=Series())
+    created, *refused = trail.changes()
+    assert (created["action"], created["outcome"], {event["outcome"] for event in refused}) == ("place.create", "success", {"denied"})
+    assert "1;2" in str(created["changes"])

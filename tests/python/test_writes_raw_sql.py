@@ -207,6 +207,15 @@ def test_a_copy_by_the_driver_is_an_event_with_table_and_rows(trail: Trail, evid
 
 
 @pytest.mark.usefixtures("postgresql")
+def test_a_copy_by_a_cursor_that_logs_its_queries_is_an_event_and_is_logged(trail: Trail, rows: list[Row]) -> None:
+    # Its class has a `copy` of its own, which stood before ours: with DEBUG no COPY was recorded.
+    with CaptureQueriesContext(connection) as queries:
+        assert copied([4711] * 3) == 3
+    assert only_change(trail)["changes"] == [{"count": 3, "ids": []}]
+    assert [query["sql"] for query in queries] == [f"COPY {ROWS} (number) FROM STDIN"]
+
+
+@pytest.mark.usefixtures("postgresql")
 def test_a_copy_that_reads_fails_or_is_broken_off_is_no_event(trail: Trail, rows: list[Row]) -> None:
     with connection.cursor() as cursor, cursor.copy(f"COPY {ROWS} (number) TO STDOUT") as copy:
         assert len(list(copy.rows())) == len(rows)

@@ -11,7 +11,7 @@ import django
 import pytest
 from django.core import serializers
 from django.core.files.base import ContentFile
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
@@ -272,6 +272,28 @@ def test_a_parent_that_becomes_a_child_is_created_as_the_child(trail: Trail) -> 
     employee.__dict__.update({"name": person.name})
     employee.save()
     assert [event["action"] for event in trail.changes()] == ["person.create", "employee.create"]
+
+
+def test_a_save_of_several_tables_that_failed_is_no_part_of_the_next_save(trail: Trail) -> None:
+    # The parent's table was written, the child's refused it. The next save of the same instance claimed to have changed both.
+    employee = Employee.objects.get(pk=Employee.objects.create(name="Eve", badge="E1").pk)
+    employee.name = employee.badge = "x"
+    with connection.execute_wrapper(_refusing(Employee)), pytest.raises(IntegrityError):
+        employee.save()
+    employee.refresh_from_db()
+    employee.badge = "E2"
+    trail.forget()
+    employee.save(update_fields=["badge"])
+    assert fields(only_change(trail)) == {"badge": ("E1", "E2")}
+
+
+def _refusing(model: type[Any]) -> Any:
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and model._meta.db_table in sql:
+            raise IntegrityError("refused")
+        return execute(sql, params, many, context)
+
+    return refuse
 
 
 def test_another_key_is_another_row_whose_old_values_are_unknown(trail: Trail, patient: Patient) -> None:

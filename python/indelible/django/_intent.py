@@ -273,7 +273,11 @@ def has(instance: Model, name: str, value: Any) -> bool:
     held = instance.__dict__.get(name, value)
     if held is value and isinstance(value, Model):
         return bool(instance.__dict__.get(f"{name}_id", value.pk) == value.pk)
-    return bool(held is value or held == value)
+    try:
+        return bool(held is value or held == value)
+    except Exception:
+        # An array of numbers says of each whether it is the same, and not of all.
+        return False
 
 
 def _record_attempt(declaration: Declaration, instance: Model | None, verb: Verb, error: BaseException) -> None:

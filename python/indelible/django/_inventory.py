@@ -23,7 +23,7 @@ State: TypeAlias = Literal["captured", "bypassed", "left out"]
 
 NOT_HOOKABLE: Final = (
     ('cursor.execute("COMMIT")', "a transaction that is ended by hand: its events wait for the next COMMIT that Django makes"),
-    ("COPY", "rows that PostgreSQL's COPY loads: no statement of theirs passes Django"),
+    ("COPY", "rows that psycopg 2 or a cursor of the driver loads: no statement of theirs passes Django"),
     ("DDL", "an implicit COMMIT by CREATE, ALTER or DROP on databases that have it"),
     ("callproc, executescript", "what a stored procedure or a script of many statements writes"),
     ("other connections", "psql, other services, and cursors of the driver that Django does not know"),

@@ -35,6 +35,9 @@ T = TypeVar("T")
 _trackers: Final[weakref.WeakSet[Tracker]] = weakref.WeakSet()
 
 
+at_connect: Final[list[Callable[[BaseDatabaseWrapper], None]]] = []
+"""Called once for each connection object, before it connects for the first time."""
+
 _Level: TypeAlias = "tuple[str | None, Scope]"
 """A savepoint by its id, or the transaction itself (``None``), and its scope."""
 
@@ -382,6 +385,8 @@ def _connect(django: Callable[[BaseDatabaseWrapper], None]) -> Callable[[BaseDat
             tracker = self.__dict__.get("indelible_tracker")
             if tracker is None:
                 Tracker(self)
+                for follow in at_connect:
+                    follow(self)
             else:
                 tracker.connected()
         except Exception as fault:

@@ -244,6 +244,10 @@ def _save_table(django: Django) -> Django:
         _active.saving = (self, plan, cls, raw)
         try:
             updated = django(self, raw, cls, force_insert, force_update, using, update_fields)
+        except BaseException:
+            # What was written of the other tables is taken back with this one, and is no part of the next save.
+            self._state.__dict__.pop("indelible_parts", None)
+            raise
         finally:
             _active.saving = outer
         if plan.inherited and cls is plan.model and not raw:
