@@ -92,7 +92,7 @@ fn push_escaped(out: &mut String, text: &str, at: usize) {
         out.push_str(&text[clean_from..at]);
         push_escape(out, text.as_bytes()[at]);
         clean_from = at + 1;
-        special = near_special(text.as_bytes(), clean_from);
+        special = next_special(text.as_bytes(), clean_from);
     }
     out.push_str(&text[clean_from..]);
 }
@@ -111,22 +111,13 @@ fn is_special(byte: u8) -> bool {
     SPECIAL[usize::from(byte)]
 }
 
-/// As [`next_special`], for text in which one was found already: in JSON inside of JSON the next quote is near.
-fn near_special(bytes: &[u8], from: usize) -> Option<usize> {
-    const NEAR_BYTES: usize = 24;
-    let near = bytes.len().min(from + NEAR_BYTES);
-    match bytes[from..near].iter().position(|&byte| is_special(byte)) {
-        Some(offset) => Some(from + offset),
-        None => next_special(bytes, near),
-    }
-}
-
-/// Where the next byte that needs an escape is. Eight bytes are looked at in one step, since most texts have none.
+/// Where the next byte that needs an escape is. Eight bytes are looked at in one step.
 fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(chunk) = bytes.get(at..at + 8) {
-        if has_special(u64::from_le_bytes(chunk.try_into().ok()?)) {
-            break;
+        let special = specials(u64::from_le_bytes(chunk.try_into().ok()?));
+        if special != 0 {
+            return Some(at + special.trailing_zeros() as usize / 8);
         }
         at += 8;
     }
@@ -140,16 +131,18 @@ fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
 fn is_surely_clean(bytes: &[u8]) -> bool {
     let (Some(first), Some(last), ..8) = (bytes.first_chunk(), bytes.last_chunk(), bytes.len()) else { return false };
     // The halves overlap where there are fewer than eight.
-    !has_special(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)))
+    specials(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))) == 0
 }
 
-/// Whether any of eight bytes is special. A byte with its high bit set may be reported wrongly; the caller looks again.
-fn has_special(eight: u64) -> bool {
+/// The high bit of the first special one of eight bytes is the lowest that is set; 0: none is special.
+///
+/// What is subtracted borrows from the next byte only where a byte is special, so those behind it may be reported wrongly.
+fn specials(eight: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     let has_zero = |value: u64| value.wrapping_sub(ONES) & !value & HIGH_BITS;
     let has_control = eight.wrapping_sub(ONES * 0x20) & !eight & HIGH_BITS;
-    has_control | has_zero(eight ^ (ONES * 0x22)) | has_zero(eight ^ (ONES * 0x5c)) != 0
+    has_control | has_zero(eight ^ (ONES * 0x22)) | has_zero(eight ^ (ONES * 0x5c))
 }
 
 /// Length of what [`push_string`] appends, in bytes.
@@ -365,6 +358,12 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_reads_back_and_has_the_length_that_was_foretold(text in any::<String>()) {
+            prop_assert_eq!(Json::string(&text).len(), encoded_len(&text));
+            prop_assert_eq!(serde_json::from_str::<String>(Json::string(&text).as_str()).unwrap(), text);
+        }
+
+        #[test]
+        fn special_characters_are_found_among_their_neighbours(text in "[!-#\\[-\\]\u{1e}- éa]{0,40}") {
             prop_assert_eq!(Json::string(&text).len(), encoded_len(&text));
             prop_assert_eq!(serde_json::from_str::<String>(Json::string(&text).as_str()).unwrap(), text);
         }

@@ -127,24 +127,31 @@ fn own<'py>(value: &Bound<'py, PyAny>, types: &Types, depth: usize) -> PyResult<
     match types.exact(value) {
         Some(Sort::Dict) if depth < OWN_DEPTH_MAX => own_dict(value.cast()?, types, depth + 1),
         Some(Sort::List) if depth < OWN_DEPTH_MAX => own_list(value.cast()?, types, depth + 1),
-        sort => Ok((value.is_none() || sort.is_some_and(Sort::is_immutable)).then(|| value.clone())),
+        _ => Ok(never_changes(value, types).then(|| value.clone())),
     }
+}
+
+fn never_changes(value: &Bound<'_, PyAny>, types: &Types) -> bool {
+    value.is_none() || types.exact(value).is_some_and(Sort::is_immutable)
 }
 
 fn own_dict<'py>(dict: &Bound<'py, PyDict>, types: &Types, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
     let copy = dict.copy()?;
-    // The iterator of a dict panics when it grows meanwhile, and copying can run the collector, which runs code of the application.
-    for item in copy.items().iter() {
-        let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = item.extract()?;
+    let mut others = Vec::new();
+    // The iterator panics when a dict grows meanwhile. Copying what is inside can run the collector, which runs code of the application; nothing
+    // in here makes an object.
+    for (key, value) in &copy {
         // Of any other type it could be changed, or run code when it is looked up.
         if types.exact(&key) != Some(Sort::Text) {
             return Ok(None);
         }
-        match own(&value, types, depth)? {
-            Some(own) if own.is(&value) => {}
-            Some(own) => copy.set_item(key, own)?,
-            None => return Ok(None),
+        if !never_changes(&value, types) {
+            others.push((key, value));
         }
+    }
+    for (key, value) in others {
+        let Some(own) = own(&value, types, depth)? else { return Ok(None) };
+        copy.set_item(key, own)?;
     }
     Ok(Some(copy.into_any()))
 }
