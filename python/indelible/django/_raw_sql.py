@@ -103,7 +103,11 @@ def _execute(django: Any) -> Any:
     # Django's own body, so that a query costs no call more.
     @functools.wraps(django)
     def execute(self: Any, sql: Any, params: Any = None) -> Any:
-        if (sql.__class__ is str and sql[:6] in _READING and ";" not in sql) or self.db.indelible_writing:
+        writing = self.db.indelible_writing
+        if writing is not False:
+            send = self._execute if writing is True else functools.partial(writing.send, self._execute)
+            return self._execute_with_wrappers(sql, params, many=False, executor=send)
+        if sql.__class__ is str and sql[:6] in _READING and ";" not in sql:
             return self._execute_with_wrappers(sql, params, many=False, executor=self._execute)
         return _look(self, sql, lambda: self._execute_with_wrappers(sql, params, many=False, executor=self._execute))
 
@@ -117,8 +121,12 @@ def _executemany(django: Any) -> Any:
 def _around(django: Any, *, many: bool) -> Any:
     @functools.wraps(django)
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.db.indelible_writing:
+        writing = self.db.indelible_writing
+        if writing is True:
             return django(self, sql, *args, **kwargs)
+        if writing is not False:
+            with self.db.execute_wrapper(writing.send):
+                return django(self, sql, *args, **kwargs)
         return _look(self, sql, lambda: django(self, sql, *args, **kwargs))
 
     return execute

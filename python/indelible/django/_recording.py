@@ -97,16 +97,13 @@ def perform(write: Write, django: Callable[..., Any], compiler: Any, argument: A
         return result
     if write.plan.proved and can_prove(connection, write.plan.evidence):
         return _perform_proved(connection, write, lambda: django(compiler, argument))
-    alone = _Autocommit(connection, write)
-    wrappers, wrapper = connection.execute_wrappers, alone.send
-    wrappers.append(wrapper)
+    # The hook that called puts back what was there before.
+    connection.indelible_writing = alone = _Autocommit(connection, write)  # type: ignore[attr-defined]
     try:
         result = django(compiler, argument)
     except BaseException as error:
         alone.failed(error)
         raise
-    finally:
-        wrappers.remove(wrapper)
     if alone.sent:
         alone.succeeded(result)
     return result
@@ -253,8 +250,8 @@ def hold(connection: BaseDatabaseWrapper, write: Write, result: Any) -> None:
 class _Autocommit:
     """A statement that commits by itself: INTENT just before it is sent, OUTCOME when it has returned.
 
-    :meth:`send` is the innermost execute wrapper for as long as the compiler works, so that it sees the moment of sending: after the last
-    ``pre_save``, and only if there is anything to send.
+    :meth:`send` is the innermost execute wrapper (see ``_raw_sql``) for as long as the compiler works, so that it sees the moment of sending:
+    after the last ``pre_save``, and only if there is anything to send.
     """
 
     # What is true of most statements to their end stands on the class.

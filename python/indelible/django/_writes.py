@@ -130,7 +130,8 @@ def _hook(owner: type, name: str, make: Callable[[Django], Django]) -> None:
 def _insert(django: Django) -> Django:
     def execute_sql(self: Any, returning_fields: Any = None) -> Any:
         connection = self.connection
-        outer, connection.indelible_writing = connection.indelible_writing, True
+        outer = connection.indelible_writing
+        connection.indelible_writing = outer or True
         try:
             try:
                 write = _insert_write(self, returning_fields)
@@ -147,7 +148,8 @@ def _insert(django: Django) -> Django:
 def _update(django: Django) -> Django:
     def execute_sql(self: Any, result_type: Any) -> Any:
         connection = self.connection
-        outer, connection.indelible_writing = connection.indelible_writing, True
+        outer = connection.indelible_writing
+        connection.indelible_writing = outer or True
         try:
             return update(self, result_type)
         finally:
@@ -185,7 +187,8 @@ def _update_returning(django: Django) -> Django:
             # Django goes through execute_sql then, and so does the record of it.
             return django(self, returning_fields)
         connection = self.connection
-        outer, connection.indelible_writing = connection.indelible_writing, True
+        outer = connection.indelible_writing
+        connection.indelible_writing = outer or True
         try:
             try:
                 write = _update_write(self, returning_fields, True)
@@ -211,7 +214,8 @@ def _reads_before(write: Write) -> bool:
 def _delete(django: Django) -> Django:
     def execute_sql(self: Any, result_type: Any = MULTI, *args: Any, **kwargs: Any) -> Any:
         connection = self.connection
-        outer, connection.indelible_writing = connection.indelible_writing, True
+        outer = connection.indelible_writing
+        connection.indelible_writing = outer or True
         try:
             if args or kwargs:
                 return django(self, result_type, *args, **kwargs)
