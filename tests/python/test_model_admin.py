@@ -231,6 +231,29 @@ def test_a_form_asks_for_the_reason_that_is_required(browser: Client, trail: Tra
     ]
 
 
+def test_a_list_that_can_be_edited_and_has_no_actions_asks_for_the_reason(
+    browser: Client, trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prescription = Prescription.objects.create(drug="aspirin")
+    listed = page("prescription", "")
+    assert b'name="audit_reason"' in browser.get(listed).content, "beside the actions"
+    admin = views_intent.site._registry[Prescription]
+    for name, value in {"actions": None, "list_display": ("id", "drug")}.items():
+        monkeypatch.setattr(admin, name, value)
+    assert b'name="audit_reason"' not in browser.get(listed).content, "nothing can be changed here"
+    monkeypatch.setattr(admin, "list_editable", ("drug",))
+    shown = browser.get(listed).content.decode()
+    assert shown.count('name="audit_reason"') == 1
+    assert "Reason:" in shown
+    rows = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": prescription.pk, "form-0-drug": "ibuprofen", "_save": "Save"}
+    trail.forget()
+    assert browser.post(listed, rows).status_code == 400
+    assert browser.post(listed, {**rows, "audit_reason": "an allergy"}).status_code == 302
+    refused, changed = of_model(trail.changes(), "Prescription")
+    assert (refused["outcome"], changed["outcome"], changed["reason"]) == ("denied", "success", "an allergy")
+    assert fields(changed) == {"drug": ("aspirin", "ibuprofen")}
+
+
 def test_an_action_that_needs_a_reason_is_not_run_without_one(browser: Client, trail: Trail, settings: Any) -> None:
     settings.INDELIBLE = {**settings.INDELIBLE, "REASON_REQUIRED": ["patient.discharge_selected"]}
     patient = Patient.objects.create(name="Ana")

@@ -214,16 +214,15 @@ class AuditModelAdmin(ModelAdmin):  # type: ignore[type-arg]
 
     def _asking_for_changes(self, response: Any) -> Any:
         """The list with a field for the reason, where one of its actions or a change of its rows needs one."""
-        named = {self.audit_actions.get(name, f"{_reads.noun_of(self.model)}.{name}") for name, _ in self._action_choices(response)}
+        changes = self._requires_reason("update")
         form = response.context_data["action_form"]
-        if form is not None and (named & set(conf.active().reason_required) or self._requires_reason("update")):
-            form.fields[_field_name()] = _reason_field(required=False)
+        if form is not None:
+            named = {self.audit_actions.get(name, f"{_reads.noun_of(self.model)}.{name}") for name, _ in form.fields["action"].choices}
+            if changes or named & set(conf.active().reason_required):
+                form.fields[_field_name()] = _reason_field(required=False)
+        elif changes and (formset := getattr(response.context_data.get("cl"), "formset", None)) is not None:
+            _ask_above_rows(formset)
         return response
-
-    @staticmethod
-    def _action_choices(response: Any) -> Any:
-        form = response.context_data["action_form"]
-        return () if form is None else form.fields["action"].choices
 
     def _asking_for_deletion(self, request: Any, response: Any) -> Any:
         """The confirmation page with a field for the reason, where the object or a row that goes with it needs one."""
@@ -260,6 +259,15 @@ def _reason_in(request: Any) -> str | None:
 
 def _reason_field(*, required: bool) -> forms.CharField:
     return forms.CharField(label="Reason", required=required, max_length=_reasons.REASON_CHARACTERS_MAX)
+
+
+def _ask_above_rows(formset: Any) -> None:
+    """Puts the field for the reason to what Django shows above the rows of a list that can be edited and has no actions."""
+    name, above = _field_name(), formset.management_form
+    prefixed = above.add_prefix
+    # Not one of the formset's own fields: nobody knows its prefix who reads the reason of a request.
+    above.add_prefix = lambda field: name if field == name else prefixed(field)
+    above.fields[name] = _reason_field(required=False)
 
 
 def _verb(obj: Any) -> str:
