@@ -131,6 +131,11 @@ fn finding_nothing_is_a_success_unless_asked_otherwise() {
     let seed = Seed::clinic();
     let nothing = seed.indelible(&["search", "kind:log"]);
     assert_eq!((nothing.status.code(), stdout(&nothing).as_str()), (Some(0), ""));
+    assert!(!stderr(&nothing).contains("nothing found"), "a program counts the lines: {}", stderr(&nothing));
+    for command in [&["search", "kind:log"][..], &["timeline", "clinic.Patient/4711"], &["trace", "r-none"], &["actor", "nobody"]] {
+        let told = seed.indelible(&[command, &["-o", "table"]].concat());
+        assert!(told.status.success() && stderr(&told).contains("nothing found"), "{command:?}: {}", stderr(&told));
+    }
     assert_eq!(seed.indelible(&["search", "kind:log", "-e"]).status.code(), Some(3));
     assert_eq!(seed.indelible(&["search", "kind:task", "-e"]).status.code(), Some(0));
 }

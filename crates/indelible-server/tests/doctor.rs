@@ -100,8 +100,7 @@ fn nothing_is_wrong_with_a_healthy_directory() {
 fn waiting(output: &Output) -> u64 {
     let checks = checks(output);
     let access = checks.iter().find(|check| check["id"] == "journal.access").unwrap();
-    let words: Vec<_> = access["finding"].as_str().unwrap().split(' ').collect();
-    words[2].parse().unwrap()
+    access["finding"].as_str().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// What keeps a fault in place until it was seen.

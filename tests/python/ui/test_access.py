@@ -55,6 +55,17 @@ def test_without_a_session_there_are_no_records(site: Site, addresses: dict[str,
     assert get(f"{site.base}/events", Cookie="indelible-1=0").status == 401
 
 
+def test_a_path_that_leads_nowhere_is_a_page_for_a_browser_with_a_session_only(site: Site) -> None:
+    nowhere = f"{site.base}/nowhere"
+    page = get(nowhere, Accept="text/html", Cookie=cookie_of(get(site.link())))
+    assert page.status == 404
+    assert "There is nothing at this path." in page.body
+    assert "All events" in page.body
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for answer in (get(nowhere, Accept="text/html"), get(nowhere, Cookie=cookie_of(get(site.link())))):
+        assert (answer.status, json.loads(answer.body)) == (404, {"error": "there is nothing at this path"})
+
+
 def test_a_session_that_was_closed_is_gone(site: Site) -> None:
     cookie = cookie_of(get(site.link()))
     assert get(f"{site.base}/health", Cookie=cookie).status == 200

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::search::Hit;
 
+/// Most characters of a request's method and path in a list.
+const OBJECT_CHARS_MAX: usize = 60;
+
 /// The parts of a body that are shown. What is missing, or is no event at all, is shown as missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -76,14 +79,30 @@ impl Body {
         }
     }
 
+    /// What a list for people shows as its object: `TYPE/ID`, a name where there is no id, and of a request its method and path.
+    pub(crate) fn object(&self) -> String {
+        match &self.resource {
+            Some(Party { r#type: Some(kind), id: None, label: Some(label), .. }) => format!("{kind} {label}"),
+            Some(_) => self.resource(),
+            None if self.kind.as_deref() == Some("request") => self.request_line().map_or_else(|| "-".to_owned(), |line| cut(&line)),
+            None => "-".to_owned(),
+        }
+    }
+
+    /// What a request asked for: its method and its path. `None` where neither is recorded.
+    pub(crate) fn request_line(&self) -> Option<String> {
+        let member = |name| self.request.as_ref()?.get(name)?.as_str();
+        let words: Vec<_> = [member("method"), member("path").or_else(|| member("route"))].into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// One sentence: who did what to what, with which result.
     pub(crate) fn sentence(&self) -> String {
         let mut sentence = format!("{}: {}", self.actor(), or_dash(self.action.as_deref()));
-        if let Some(resource) = &self.resource {
-            sentence.push_str(&format!(" on {}", self.resource()));
-            if let Some(label) = &resource.label {
-                sentence.push_str(&format!(" ({label})"));
-            }
+        match &self.resource {
+            Some(Party { id: Some(_), label: Some(label), .. }) => sentence.push_str(&format!(" on {} ({label})", self.resource())),
+            _ if self.object() != "-" => sentence.push_str(&format!(" on {}", self.object())),
+            _ => {}
         }
         sentence.push_str(&format!(": {}", or_dash(self.outcome.as_deref())));
         if let Some(behalf) = self.actor.as_ref().and_then(|actor| actor.on_behalf_of.as_ref()) {
@@ -119,6 +138,13 @@ impl Party {
             (None, None) => kind.to_owned(),
         }
     }
+}
+
+/// So much of a line that a table stays one.
+fn cut(line: &str) -> String {
+    let mut letters = line.chars();
+    let beginning: String = letters.by_ref().take(OBJECT_CHARS_MAX).collect();
+    if letters.next().is_some() { beginning + "…" } else { beginning }
 }
 
 pub(crate) fn or_dash(text: Option<&str>) -> &str {
@@ -200,6 +226,19 @@ pub(crate) fn shown(value: &Value) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_shows_of_a_request_what_it_asked_for_and_a_name_where_there_is_no_id() {
+        let object = |body: &str| Body::parse(body.as_bytes()).object();
+        let request = |path: &str| format!(r#"{{"kind":"request","request":{{"method":"POST","path":"{path}"}}}}"#);
+        assert_eq!(object(&request("/patients/7/")), "POST /patients/7/");
+        let long = object(&request(&"x".repeat(99)));
+        assert!(long.chars().count() == OBJECT_CHARS_MAX + 1 && long.ends_with('…'), "{long}");
+        assert_eq!(object(r#"{"kind":"task","resource":{"type":"command","label":"nightly"}}"#), "command nightly");
+        assert_eq!(object(r#"{"resource":{"type":"clinic.Patient","id":"7","label":"Mia"}}"#), "clinic.Patient/7");
+        assert_eq!(object(r#"{"kind":"change","request":{"method":"POST","path":"/x/"}}"#), "-");
+        assert_eq!(Body::parse(request("/x/").as_bytes()).sentence(), "-: - on POST /x/: -");
+    }
 
     fn diff(changes: &str) -> Vec<String> {
         Body::parse(format!(r#"{{"changes":{changes}}}"#).as_bytes()).diff()

@@ -41,15 +41,21 @@ fn print(checks: &[Check], format: Format) -> io::Result<()> {
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(checks).map_err(io::Error::from)?),
         Format::Ndjson => checks.iter().try_for_each(|check| writeln!(out, "{}", serde_json::to_string(check).map_err(io::Error::from)?)),
-        Format::Table | Format::Csv => checks.iter().try_for_each(|check| {
-            let mark = match check.verdict {
-                Verdict::Ok => "ok",
-                Verdict::Warn => "warn",
-                Verdict::Fail => "FAIL",
-                Verdict::Skipped => "-",
-            };
-            writeln!(out, "{mark:<5} {:<19} {}", check.id, check.finding)?;
-            check.fix.iter().try_for_each(|fix| writeln!(out, "{:<25} → {fix}", ""))
-        }),
+        Format::Table | Format::Csv => print_lines(checks, &mut out),
     }
+}
+
+/// Writes a line for each check, with its findings below each other.
+fn print_lines(checks: &[Check], out: &mut impl io::Write) -> io::Result<()> {
+    let width = checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
+    checks.iter().try_for_each(|check| {
+        let mark = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "FAIL",
+            Verdict::Skipped => "-",
+        };
+        writeln!(out, "{mark:<5} {:<width$} {}", check.id, check.finding)?;
+        check.fix.iter().try_for_each(|fix| writeln!(out, "{:<5} {:<width$} → {fix}", "", ""))
+    })
 }

@@ -175,7 +175,7 @@ fn cells(hit: &Hit, zone: &TimeZone) -> [String; 7] {
         happened(&body, hit, zone),
         body.actor(),
         or_dash(body.action.as_deref()).to_owned(),
-        body.resource(),
+        body.object(),
         outcome(&body, &hit.verdict),
         or_dash(service).to_owned(),
         hit.leaf_index.to_string(),

@@ -105,7 +105,7 @@ impl Reading {
             Some(columns) => output.columns(result, columns, format)?,
             None => output.result(result, format, &self.clock.zone)?,
         }
-        tell_what_is_left(result);
+        tell_what_is_left(result, format);
         Ok(())
     }
 
@@ -146,9 +146,14 @@ fn pages(reader: &Reader, mut request: SearchRequest) -> Result<SearchResult, Fa
     Ok(result)
 }
 
-/// Says on standard error that the result is not all there is.
-pub(super) fn tell_what_is_left(result: &SearchResult) {
-    let Some(next) = result.next else { return };
+/// Says on standard error that the result is not all there is, and to people that there is none.
+pub(super) fn tell_what_is_left(result: &SearchResult, format: Format) {
+    let Some(next) = result.next else {
+        if result.rows.is_empty() && format == Format::Table {
+            tell("nothing found");
+        }
+        return;
+    };
     if result.partial {
         tell(&format!("partial: the time was up; continue with --cursor {next}, or narrow the query"));
     } else {

@@ -46,7 +46,7 @@ pub(super) fn write_entries(reading: &Reading, result: &SearchResult, listing: &
             let mut output = Output::stdout();
             result.rows.iter().try_for_each(|hit| write_entry(&mut output, hit, &reading.zone()))?;
             output.flush()?;
-            tell_what_is_left(result);
+            tell_what_is_left(result, Format::Table);
         }
         format => reading.write(result, listing, format)?,
     }

@@ -36,7 +36,7 @@ fn check(dir: &DataDir) -> Check {
     let asking: Vec<_> = services(dir).into_iter().filter(|folder| asks(folder)).collect();
     match asking.iter().find_map(|folder| fault(folder, &trail)) {
         Some((finding, fix)) => Check::warn(id, format!("{finding}: transactions in doubt stay so"), fix),
-        None => Check::ok(id, format!("{} services ask for answers", asking.len())),
+        None => Check::ok(id, format!("services that ask for answers: {}", asking.len())),
     }
 }
 

@@ -106,7 +106,7 @@ impl Journals {
     fn access(&self) -> Check {
         let id = "journal.access";
         match self.unreadable.first() {
-            None => Check::ok(id, format!("{} streams, {} with something that is not in the trail", self.streams, self.waiting)),
+            None => Check::ok(id, format!("streams: {}, with something that is not in the trail: {}", self.streams, self.waiting)),
             Some((path, error)) => {
                 let finding = format!("{}: {error}: what it holds is not recorded ({} such places)", path.display(), self.unreadable.len());
                 Check::fail(id, finding, format!("ls -la {0}; chmod u+rwX {0}", quoted(path)))
@@ -154,7 +154,7 @@ impl Journals {
                 let finding = format!("{} holds {segments} segments: recording stops at journal_bytes", path.display());
                 Check::warn(id, finding, command(&self.dir, "serve"))
             }
-            Some((_, segments)) => Check::ok(id, format!("at most {segments} segments in a stream")),
+            Some((_, segments)) => Check::ok(id, format!("most segments in a stream: {segments}")),
             None => Check::ok(id, "no stream"),
         }
     }

@@ -32,7 +32,13 @@ pub(super) fn checks(dir: &DataDir, config: &Result<Config, ConfigError>, agent:
         }
     };
     let names: Vec<_> = config.sinks().iter().map(|sink| sink.name.as_str()).collect();
-    let file = Check::ok("config.file", format!("{}, {} sinks", config.file().display(), names.len()));
+    let file = Check::ok(
+        "config.file",
+        match config.file().exists() {
+            true => format!("{}, sinks: {}", config.file().display(), names.len()),
+            false => "there is none, so everything is at its default".to_owned(),
+        },
+    );
     if names.is_empty() {
         return std::iter::once(file).chain(IDS[1..].iter().map(|id| Check::skipped(id, "no sink is configured"))).collect();
     }

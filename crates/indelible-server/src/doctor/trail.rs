@@ -89,7 +89,7 @@ impl<'a> Trail<'a> {
         let is_foreign = |header: &Header| header.application_id == schema::APPLICATION_ID as u32 && i64::from(header.version) != ours;
         let foreign = self.files.iter().find_map(|(path, header)| Some((path, header.as_ref().ok().filter(|header| is_foreign(header))?)));
         match foreign {
-            None => Check::ok(id, format!("{} files of version {ours}", self.files.len())),
+            None => Check::ok(id, format!("version {ours}, files: {}", self.files.len())),
             Some((path, header)) => {
                 let finding = format!("{} has version {}, this program writes version {ours}", path.display(), header.version);
                 Check::fail(id, finding, "pip install --upgrade indelible-server")

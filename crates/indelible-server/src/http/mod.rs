@@ -49,7 +49,6 @@ use crate::sink::Health as SinkHealth;
 use crate::trail::SealedFiles;
 use condition::Condition;
 pub(crate) use connections::answer;
-use error::Problem;
 pub(crate) use pages::{LinkRequest, NewLink, Sessions, random_token};
 use reads::Sittings;
 pub(crate) use reads::{Read, stated_by};
@@ -108,7 +107,7 @@ pub(crate) fn router(status: Arc<Status>, collector: Collector, journal: String)
         .route("/v1/outbox/{service}/streams/{stream}", get(collector::look).post(collector::receive).delete(collector::end))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
+        .fallback(pages::nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard::deadline))
         .layer(middleware::from_fn(guard::host))

@@ -50,8 +50,8 @@ use axum::routing::{get, post};
 
 use super::Api;
 pub(super) use checks::Checks;
-pub(super) use open::issue;
 pub(crate) use open::{LinkRequest, NewLink};
+pub(super) use open::{issue, nothing_here};
 pub(crate) use sessions::{Sessions, random_token};
 
 /// Pages load nothing from elsewhere, run no script but our files, and are framed by nobody.
@@ -92,7 +92,11 @@ pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
+    headed(response)
+}
+
+fn headed(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, value);
     }

@@ -16,6 +16,7 @@ use super::super::Api;
 use super::super::error::Problem;
 use super::super::reads::Read;
 use super::formats::Format;
+use super::headed;
 use super::sessions::LINK_LIFETIME;
 use super::templates::{frame, render};
 
@@ -94,6 +95,15 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
     // What was shown once must be asked for, and so recorded, again.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Answers for a path that leads nowhere: with a page where a browser with a session asks.
+pub(in super::super) async fn nothing_here(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path");
+    let wants_a_page =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
+    let visitor = session_token(&headers).and_then(|token| api.status.sessions().visitor(token, Instant::now()));
+    if wants_a_page && visitor.is_some() { headed(problem_page(&api, &problem)) } else { problem.into_response() }
 }
 
 /// What went wrong, for people.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::formats::{escaped, nameable};
 use super::query_bar::{Parts, asking, href};
-use super::sentence::{Category, aborted, deed, request_line};
+use super::sentence::{Category, aborted, deed};
 use crate::cli::{Body, Party};
 use crate::search::{Hit, shown_in};
 
@@ -139,7 +139,7 @@ impl Row {
 impl Named {
     fn request(body: &Body) -> Option<Self> {
         let name = text(body.request.as_ref(), "id")?;
-        let line = (body.kind.as_deref() == Some("request")).then(|| request_line(body)).flatten();
+        let line = (body.kind.as_deref() == Some("request")).then(|| body.request_line()).flatten();
         let is_itself = line.is_some();
         let shown = line.unwrap_or_else(|| format!("request {}", shortened(&name)));
         Some(Self { href: format!("/requests/{}", nameable(&name)), shown, is_itself, name })

@@ -91,19 +91,12 @@ pub(super) fn deed(body: &Body, is_in_doubt: bool) -> String {
 }
 
 fn asked(body: &Body) -> String {
-    let line = request_line(body).unwrap_or_else(|| "a request".to_owned());
+    let line = body.request_line().unwrap_or_else(|| "a request".to_owned());
     match body.outcome.as_deref() {
         Some("denied") => format!("was denied {line}"),
         Some("aborted") => format!("sent {line} ({})", aborted(body)),
         _ => format!("sent {line}"),
     }
-}
-
-/// What a request asked for: its method and its path. `None` where neither is recorded.
-pub(super) fn request_line(body: &Body) -> Option<String> {
-    let member = |name| body.request.as_ref()?.get(name)?.as_str();
-    let words: Vec<_> = [member("method"), member("path").or_else(|| member("route"))].into_iter().flatten().collect();
-    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// What `aborted` means: of a change that its transaction was rolled back, of a request or task that it did not come to its end.
