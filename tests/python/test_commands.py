@@ -250,6 +250,25 @@ class TestPassedOn:
         if arguments[0] in ("search", "timeline"):
             assert (out, err) == (direct.stdout, direct.stderr)
 
+    @pytest.mark.parametrize("option", [["--settings", "testproject.settings"], ["--settings=testproject.settings"]])
+    def test_settings_are_named_in_any_place_as_in_other_commands_of_django(self, data_dir: Path, option: list[str]) -> None:
+        for arguments in (["search", "-e", "action:bell.ring", *option], ["search", *option, "-e", "action:bell.ring"]):
+            assert self._status(data_dir, *arguments) == 0
+            assert self._status(data_dir, *option, *arguments) == 0
+        assert self._status(data_dir, "settings", *option, "--json") == 0
+
+    def test_what_stands_behind_two_dashes_is_no_option_of_django(self) -> None:
+        from indelible.django.management.commands.indelible import _split_off_what_django_took
+
+        assert _split_off_what_django_took(["search", "--", "--settings=x"]) == ([], ["search", "--", "--settings=x"])
+        assert _split_off_what_django_took(["search", "--settings=x", "--", "-y"]) == (["--settings=x"], ["search", "--", "-y"])
+        assert _split_off_what_django_took(["search", "--settings"]) == ([], ["search", "--settings"])
+
+    def _status(self, data_dir: Path, *arguments: str) -> int:
+        process = manage(data_dir, *arguments)
+        process.communicate(timeout=60)
+        return process.returncode
+
     def test_tail_follows_until_it_is_interrupted(self, data_dir: Path) -> None:
         tail = manage(data_dir, "tail", "action:bell.ring", "-o", "ndjson")
         assert tail.stdout is not None

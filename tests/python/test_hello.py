@@ -162,7 +162,12 @@ def test_a_command_starts_no_agent(data_dir: Path, tmp_path: Path) -> None:
 
 
 FAILURES = [
-    ({"INDELIBLE_AGENT": "extern"}, "INDELIBLE_AGENT: 'extern' is not one of", "Did you mean 'external'?"),
+    (
+        {"INDELIBLE_AGENT": "extern"},
+        "INDELIBLE_AGENT: 'extern' is not one of 'auto', 'external'. Did you mean 'external'?",
+        "python manage.py check",
+    ),
+    ({"INDELIBLE_RECORD": "nowhere"}, "INDELIBLE['RECORD'] is 'nowhere': every event is dropped.", "remove RECORD"),
     ({"INDELIBLE_ENABLED": "false"}, "INDELIBLE['ENABLED'] is False", "remove ENABLED"),
     ({"INDELIBLE_DATA_DIR": "/dev/null/data"}, "/dev/null/data cannot be written", "ls -ld /dev/null/data"),
     ({"INDELIBLE_BINARY": "/nowhere/indelible"}, "INDELIBLE_BINARY names /nowhere/indelible", "ls -l /nowhere/indelible"),

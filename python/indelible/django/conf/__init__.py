@@ -63,7 +63,7 @@ def load(django_settings: Any, environ: Mapping[str, str], *, testing: bool) -> 
     problems: list[Problem] = []
     source = getattr(django_settings, "INDELIBLE", {})
     if not isinstance(source, Mapping):
-        problems.append(Problem("INDELIBLE", f"must be a dict, not {kind(source)}", 'Write INDELIBLE = {"SERVICE": "clinic"}.'))
+        problems.append(Problem("INDELIBLE", f"INDELIBLE must be a dict, not {kind(source)}.", 'Write INDELIBLE = {"SERVICE": "clinic"}.'))
         source = {}
     problems += _unknown_keys(source, environ)
     values = {setting.__name__: _read(setting, source, environ, site, problems) for setting in SETTINGS}

@@ -42,9 +42,11 @@ class Hello:
         settings = self._settings
         if settings.problems:
             problem = settings.problems[0]
-            raise Failure(problem.message, problem.hint or "python manage.py check")
+            raise Failure(" ".join(filter(None, (problem.message, problem.hint))), "python manage.py check")
         if not settings.enabled:
             raise Failure("INDELIBLE['ENABLED'] is False: nothing is recorded.", "remove ENABLED from INDELIBLE")
+        if settings.record == "nowhere":
+            raise Failure("INDELIBLE['RECORD'] is 'nowhere': every event is dropped.", "remove RECORD from INDELIBLE")
         if _runtime.runtime().native() is None:
             raise Failure("the native module cannot be imported", INSTALL_PACKAGE)
         if not checks.is_writable(self._data_dir):

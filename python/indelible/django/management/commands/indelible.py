@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError, ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -9,6 +10,23 @@ from django.core.management.base import BaseCommand, CommandParser
 from indelible.django import conf
 from indelible.django.management import _binary, _coverage, _explain, _outbox, _resolve, _settings
 from indelible.django.management._hello import Hello
+
+
+def _split_off_what_django_took(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """``--settings`` and ``--pythonpath``, which Django's own commands take in any place and Django has already followed, and the rest.
+
+    What stands behind ``--`` is never one of them.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    try:
+        taken, rest = parser.parse_known_args(arguments[:end])
+    except ArgumentError:
+        return [], arguments
+    options = [f"--{name}={value}" for name, value in vars(taken).items() if value is not None]
+    return options, rest + arguments[end:]
 
 
 class Command(BaseCommand):
@@ -31,14 +49,15 @@ class Command(BaseCommand):
             commands.add_parser(name, help=what)
 
     def run_from_argv(self, argv: list[str]) -> None:
-        # What follows the name of one of the binary's commands is for the binary alone.
-        if len(argv) > 2 and argv[2] in _binary.PASSED_ON:
+        of_django, arguments = _split_off_what_django_took(argv[2:])
+        # What else follows the name of one of the binary's commands is for the binary alone.
+        if arguments and arguments[0] in _binary.PASSED_ON:
             try:
-                _binary.pass_on(argv[2:])
+                _binary.pass_on(arguments)
             except _binary.Failure as failure:
                 self.stderr.write(str(failure))
                 raise SystemExit(failure.returncode) from failure
-        super().run_from_argv(argv)
+        super().run_from_argv([*argv[:2], *of_django, *arguments])
 
     def handle(self, *args: Any, **options: Any) -> None:
         command = options["command"]
