@@ -34,6 +34,7 @@ mod evidence;
 mod intent;
 mod journal;
 mod recorder;
+mod superseding;
 mod told;
 mod transaction;
 

@@ -1,13 +1,12 @@
 //! Events of a database transaction, held in memory until it is about to be committed.
 
-use std::collections::HashSet;
-
 use indelible_core::{Event, Evidence, Json};
 
 use crate::capture::Fate;
 use crate::clock;
 use crate::intent::{Intent, Refused, record_aborted};
 use crate::recorder::{Recorded, Recorder};
+use crate::superseding::Superseding;
 
 const FOLDED_IDS_MAX: usize = 1_000;
 
@@ -20,8 +19,7 @@ pub struct Transaction {
     alias: String,
     process: u32,
     held: Vec<Event>,
-    /// Places in `held` of events that take the place of an earlier one, with its place, in the order in which they came.
-    superseding: Vec<(usize, Option<usize>)>,
+    superseding: Superseding,
     bytes: usize,
     folds: Vec<Fold>,
     savepoints: Vec<Savepoint>,
@@ -55,7 +53,7 @@ impl Transaction {
             alias: alias.to_owned(),
             process,
             held: Vec::new(),
-            superseding: Vec::new(),
+            superseding: Superseding::default(),
             bytes: 0,
             folds: Vec::new(),
             savepoints: Vec::new(),
@@ -94,11 +92,11 @@ impl Transaction {
     /// like any other.
     pub fn supersede(&mut self, event: Event) -> Recorded {
         self.forget_parents_events();
-        let earlier = self.newest_change_of(&event);
+        let earlier = self.superseding.newest_change(&self.held, &event);
         let at = self.held.len();
         let recorded = self.record(event);
         if self.held.len() > at {
-            self.superseding.push((at, earlier));
+            self.superseding.push(&self.held, at, earlier);
             if let Some(earlier) = earlier {
                 self.supersede_captured(at, earlier);
             }
@@ -126,38 +124,6 @@ impl Transaction {
         }
     }
 
-    /// The newest held change of the same resource that came from the write itself, speaks for itself yet and may be meant.
-    fn newest_change_of(&self, event: &Event) -> Option<usize> {
-        let resource = event.resource.as_ref()?;
-        resource.id.as_ref()?;
-        let taken: HashSet<usize> = self.superseding.iter().flat_map(|&(later, earlier)| [Some(later), earlier]).flatten().collect();
-        let mut of_links = None;
-        for (at, held) in self.held.iter().enumerate().rev() {
-            let is_same = held.resource.as_ref().is_some_and(|held| held.r#type == resource.r#type && held.id == resource.id);
-            let are_links = held.changes.are_of_links();
-            if !is_same || held.changes.is_empty() || (are_links && of_links.is_some()) || taken.contains(&at) || !event.is_about(held) {
-                continue;
-            }
-            if !are_links {
-                return Some(at);
-            }
-            of_links = Some(at);
-        }
-        of_links
-    }
-
-    /// Makes one of each pair, in the place of the earlier.
-    fn merge(&mut self) {
-        let mut merged: Vec<Option<Event>> = std::mem::take(&mut self.held).into_iter().map(Some).collect();
-        for (later, earlier) in self.superseding.drain(..) {
-            let Some(earlier) = earlier else { continue };
-            if let (Some(event), Some(change)) = (merged[later].take(), merged[earlier].take()) {
-                merged[earlier] = Some(event.superseding(change));
-            }
-        }
-        self.held = merged.into_iter().flatten().collect();
-    }
-
     /// Asks for this evidence of the COMMIT, or a stronger one that was asked for before. It holds until the transaction ends, whichever
     /// savepoints are rolled back.
     pub fn require(&mut self, evidence: Evidence) {
@@ -181,8 +147,7 @@ impl Transaction {
     /// How many events are held; folded ones count once.
     #[must_use]
     pub fn len(&self) -> usize {
-        let merged = self.superseding.iter().filter(|(_, earlier)| earlier.is_some()).count();
-        self.held.len() + self.folds.len() - merged
+        self.held.len() + self.folds.len() - self.superseding.merged()
     }
 
     /// Whether nothing is held.
@@ -213,14 +178,14 @@ impl Transaction {
         self.restore_captured(self.savepoints[at].held);
         let savepoint = &self.savepoints[at];
         let taken_back = self.held.split_off(savepoint.held);
-        self.superseding.retain(|&(later, _)| later < savepoint.held);
+        self.superseding.take_back(&self.held, &taken_back);
         let uncaptured = self.captured.split_off(savepoint.captured);
         self.folds.truncate(savepoint.folds.len());
         for (fold, &(count, ids)) in self.folds.iter_mut().zip(&savepoint.folds) {
             fold.count = count;
             fold.ids.truncate(ids);
         }
-        self.bytes = self.held.iter().map(Event::size_hint).sum();
+        self.bytes = self.bytes.saturating_sub(taken_back.iter().map(Event::size_hint).sum());
         self.settle(&uncaptured, Fate::RolledBack);
         self.keep_aborted(taken_back);
     }
@@ -305,10 +270,7 @@ impl Transaction {
         self.superseded.clear();
         self.evidence = Evidence::Ack;
         self.bytes = 0;
-        if !self.superseding.is_empty() {
-            self.merge();
-        }
-        let mut events = std::mem::take(&mut self.held);
+        let mut events = self.superseding.merge(std::mem::take(&mut self.held));
         events.extend(self.folds.drain(..).map(Fold::into_event));
         events
     }

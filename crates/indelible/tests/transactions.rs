@@ -276,3 +276,31 @@ fn what_is_said_about_a_change_takes_the_place_of_no_other_change() {
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn what_is_said_about_each_of_many_changes_costs_as_much_for_the_last_as_for_the_first() {
+    // Each looked at everything that was held: a long import never ended. There is no clock here, only patience.
+    const ROWS: usize = 15_000;
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let mut transaction = recorder.transaction("default");
+    for row in 0..ROWS {
+        let mut created = change("patient.create", &row.to_string());
+        created.changes.push_values("ward", None, Some("1"));
+        transaction.record(created);
+    }
+    for row in 0..ROWS {
+        transaction.savepoint("each");
+        transaction.supersede(change("patient.import", &row.to_string()));
+        if row % 2 == 1 {
+            transaction.rollback_to("each");
+        }
+        transaction.release("each");
+    }
+    assert_eq!(transaction.len(), ROWS);
+    transaction.prepare().unwrap().expect("they are held").committed();
+    let frames = read_only_stream(folder.path());
+    let Read::Intent(_, _, bodies) = &frames[0] else { panic!("{frames:?}") };
+    let (imported, created): (Vec<_>, Vec<_>) = actions(bodies).into_iter().partition(|&action| action == "patient.import");
+    assert_eq!((imported.len(), created.len()), (ROWS / 2, ROWS / 2));
+}
