@@ -165,6 +165,17 @@ def test_a_value_inside_itself_is_copied():
     assert encode(value).json() == '[1,"<cycle>"]'
 
 
+@pytest.mark.parametrize("copied", [encode, lambda value: value], ids=["copy", "value"])
+def test_what_differs_too_deep_inside_has_changed_all_the_same(model, body, copied):
+    # Both texts end where it is too deep, and were equal: such a change left no event.
+    def nested(leaf, depth=40):
+        return {"a": nested(leaf, depth - 1)} if depth else leaf
+
+    assert body(changed(model, copied(nested(1)), nested(2)))["changes"] == [{"field": "name", "masked": True}]
+    assert changed(model, copied(nested(1)), nested(1)) is None
+    assert encode(nested(1)) == encode(nested(1)) != encode(nested(2))
+
+
 @pytest.mark.parametrize(("old", "new"), [("4111111111111111", "5500005555555559"), (encode({"token": 1}), {"token": 2})])
 def test_a_difference_only_in_what_is_masked_is_said_without_values(model, body, old, new):
     assert body(changed(model, old, new))["changes"] == [{"field": "name", "masked": True}]

@@ -13,7 +13,7 @@ use crate::event::PyEvent;
 use crate::parts;
 use crate::redactor::PyRedactor;
 use crate::types::{Sort, Types};
-use crate::values::{Expression, Unknown, prepared};
+use crate::values::{Expression, Unknown, prepared, whole};
 use crate::walk::{Text, Walker};
 
 const STATEMENT_IDS_MAX: usize = 1000;
@@ -453,7 +453,8 @@ impl<'a> FieldChanges<'a> {
         self.new.clear();
         self.plain.push(old, &mut self.old);
         self.plain.push(new, &mut self.new);
-        self.old == self.new
+        let is_cut = self.plain.take_cut();
+        self.old == self.new && whole(old, is_cut) == whole(new, is_cut)
     }
 
     fn encode_old(&mut self, value: &Bound<'_, PyAny>) {

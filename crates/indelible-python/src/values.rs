@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::types::{Sort, Types};
 use crate::walk::{Text, Walker};
@@ -62,6 +62,8 @@ impl Expression {
 #[pyclass(frozen, module = "indelible._native")]
 pub(crate) struct Encoded {
     kept: Kept,
+    /// A digest of all of it, where a part is too deep for the text.
+    whole: Option<u64>,
 }
 
 /// Most copies are made when a row is loaded, and nobody ever asks for them: their text is made for those who do.
@@ -76,17 +78,17 @@ enum Kept {
 
 impl Encoded {
     fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let kept = match own(value, Types::get(value.py())?, 0)? {
-            Some(own) => Kept::Own { value: own.unbind(), text: PyOnceLock::new() },
-            None => Kept::Text(encoded(value)?),
-        };
-        Ok(Self { kept })
+        if let Some(own) = own(value, Types::get(value.py())?, 0)? {
+            return Ok(Self { kept: Kept::Own { value: own.unbind(), text: PyOnceLock::new() }, whole: None });
+        }
+        let (text, is_cut) = encoded(value)?;
+        Ok(Self { kept: Kept::Text(text), whole: if is_cut { digest(value) } else { None } })
     }
 
     /// The value as JSON.
     pub(crate) fn text(&self, py: Python<'_>) -> PyResult<&str> {
         match &self.kept {
-            Kept::Own { value, text } => text.get_or_try_init(py, || encoded(value.bind(py))).map(|text| &**text),
+            Kept::Own { value, text } => text.get_or_try_init(py, || Ok(encoded(value.bind(py))?.0)).map(|text| &**text),
             Kept::Text(text) => Ok(text),
         }
     }
@@ -95,7 +97,7 @@ impl Encoded {
 #[pymethods]
 impl Encoded {
     fn __eq__(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
-        Ok(self.text(py)? == other.text(py)?)
+        Ok(self.whole == other.whole && self.text(py)? == other.text(py)?)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
@@ -114,10 +116,33 @@ impl Encoded {
     }
 }
 
-fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Box<str>> {
+/// The text of a value, and whether a part of it is too deep for that.
+fn encoded(value: &Bound<'_, PyAny>) -> PyResult<(Box<str>, bool)> {
     let mut text = String::with_capacity(COPY_BYTES);
-    Walker::plain(value.py())?.push(value, &mut text);
-    Ok(text.into_boxed_str())
+    let mut walker = Walker::plain(value.py())?;
+    walker.push(value, &mut text);
+    Ok((text.into_boxed_str(), walker.take_cut()))
+}
+
+/// A digest of all of a value of which the text says a part only (`is_cut`), or of which it is a copy; `None`: the text says it all.
+pub(crate) fn whole(value: &Bound<'_, PyAny>, is_cut: bool) -> Option<u64> {
+    match value.cast_exact::<Encoded>() {
+        Ok(copy) => copy.get().whole,
+        Err(_) if is_cut => digest(value),
+        Err(_) => None,
+    }
+}
+
+/// By Python's own encoder, which knows how deep it may go on the stack of its thread. `None`: it cannot be sent to the database either.
+fn digest(value: &Bound<'_, PyAny>) -> Option<u64> {
+    let py = value.py();
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "sort_keys"), true).ok()?;
+    options.set_item(intern!(py, "default"), py.get_type::<PyString>()).ok()?;
+    let text = py.import(intern!(py, "json")).ok()?.call_method(intern!(py, "dumps"), (value,), Some(&options)).ok()?;
+    let mut hasher = DefaultHasher::new();
+    text.cast::<PyString>().ok()?.to_str().ok()?.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// The value itself where it never changes, else containers of our own around what they hold. No Python code is run.

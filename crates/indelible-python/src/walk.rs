@@ -31,12 +31,20 @@ pub(crate) struct Walker<'a> {
     unknown_text_max: usize,
     /// Addresses of the containers around the value at hand.
     open: Vec<usize>,
+    /// Whether something was left out that is too deep.
+    is_cut: bool,
 }
 
 impl<'a> Walker<'a> {
     /// A walker whose text may be stored.
     pub(crate) fn redacting(py: Python<'_>, redactor: &'a Redactor) -> PyResult<Self> {
-        Ok(Self { redactor: Some(redactor), types: Types::get(py)?, unknown_text_max: UNKNOWN_TEXT_BYTES_MAX, open: Vec::new() })
+        Ok(Self {
+            redactor: Some(redactor),
+            types: Types::get(py)?,
+            unknown_text_max: UNKNOWN_TEXT_BYTES_MAX,
+            open: Vec::new(),
+            is_cut: false,
+        })
     }
 
     /// The same for values of fields, which are written whole: their end may be all that was changed. The limit of an event bounds them.
@@ -46,7 +54,12 @@ impl<'a> Walker<'a> {
 
     /// A walker for comparing.
     pub(crate) fn plain(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { redactor: None, types: Types::get(py)?, unknown_text_max: usize::MAX, open: Vec::new() })
+        Ok(Self { redactor: None, types: Types::get(py)?, unknown_text_max: usize::MAX, open: Vec::new(), is_cut: false })
+    }
+
+    /// Whether anything since the last call was too deep to be written: equal texts are then no equal values.
+    pub(crate) fn take_cut(&mut self) -> bool {
+        std::mem::take(&mut self.is_cut)
     }
 
     /// One value as JSON of its own.
@@ -133,6 +146,7 @@ impl<'a> Walker<'a> {
             out.push_str("\"<cycle>\"");
         } else if self.open.len() >= DEPTH_MAX {
             out.push_str("\"<too deep>\"");
+            self.is_cut = true;
         } else {
             self.open.push(address);
             write(self, out)?;
