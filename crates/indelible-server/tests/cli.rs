@@ -256,6 +256,8 @@ fn search_shows_no_record_that_was_changed() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(5), ""), "{told}");
         assert!(told.contains(&format!("TAMPERED: record 1 is not shown: {what}; run `indelible verify`")), "{told}");
+        assert!(told.contains("help: `indelible search -leaf:1` finds the others"), "{told}");
+        assert_eq!(seed.indelible(&["search", "-leaf:1"]).status.code(), Some(0), "the others are found");
         let before = seed.indelible(&["search", "--asc", "-n", "1"]);
         assert_eq!(before.status.code(), Some(0), "a record that is not shown is not checked");
     }

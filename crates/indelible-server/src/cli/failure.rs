@@ -122,6 +122,7 @@ impl From<NoProof> for Failure {
 
 impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Self {
+        let help = error.help();
         let exit = match error {
             SearchError::Tampered { .. } | SearchError::Trail(TrailError::ReadBack { .. }) => Exit::Tampered,
             SearchError::Trail(error) => return error.into(),
@@ -129,7 +130,11 @@ impl From<SearchError> for Failure {
             ref error if error.is_usage() => Exit::Usage,
             _ => Exit::Failed,
         };
-        Self::new(exit, error)
+        let failure = Self::new(exit, error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl From<SearchError> for Problem {
             error if error.is_usage() => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error)
+        Self { help: error.help(), ..Self::new(status, error) }
     }
 }
 

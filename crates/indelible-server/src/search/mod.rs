@@ -190,6 +190,17 @@ pub enum SearchError {
 }
 
 impl SearchError {
+    /// What to do about it, beyond what the error itself says.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Tampered { leaf_index, .. } => Some(format!(
+                "`indelible search -leaf:{leaf_index}` finds the others, `indelible show {leaf_index}` shows what is stored there now"
+            )),
+            _ => None,
+        }
+    }
+
     /// Whether the query is at fault, and not the trail.
     #[must_use]
     pub const fn is_usage(&self) -> bool {

@@ -47,7 +47,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>, Extension(visitor): Extens
     let (cursor, sought) = (asked.cursor, query.clone());
     let seen = match read(&api, move |reader| see(reader, &sought, cursor.as_deref(), &clock())).await? {
         Ok(seen) => seen,
-        Err(unanswerable) => return Ok(fault_page(&api, &text, &fault(&text, &unanswerable))),
+        Err(unanswerable) => return Ok(fault_page(&api, &text, &fault(&text, &query, &unanswerable))),
     };
     record(&api, &visitor, &text, &seen.found).await?;
     Ok(render("events.html", rendered(&api, &text, &query, &seen)))
@@ -98,13 +98,14 @@ struct Seen {
     relaxed: Vec<(usize, usize, bool)>,
 }
 
-/// `Err` within: the query is at fault, which is shown where it was written.
+/// `Err` within: the query is at fault, or a record that it finds, which is shown where the query was written.
 type Answer = Result<Result<Seen, SearchError>, SearchError>;
 
 fn see(reader: &mut Reader, query: &Query, cursor: Option<&str>, clock: &Clock) -> Answer {
     let found = match find_page(reader, query, cursor, clock) {
         Ok(found) => found,
         Err(error) if error.is_usage() && !matches!(error, SearchError::Cursor { .. }) => return Ok(Err(error)),
+        Err(error @ SearchError::Tampered { .. }) => return Ok(Err(error)),
         Err(error) => return Err(error),
     };
     let counting = counting(query, clock);
@@ -156,8 +157,11 @@ fn rendered(api: &Arc<Api>, text: &str, query: &Query, seen: &Seen) -> minijinja
     }
 }
 
-fn fault(text: &str, error: &SearchError) -> Fault {
-    Fault::of_search(text, &error.to_string())
+fn fault(text: &str, query: &Query, error: &SearchError) -> Fault {
+    match error {
+        SearchError::Tampered { leaf_index, .. } => Fault::of_tampered(query, *leaf_index, &error.to_string()),
+        _ => Fault::of_search(text, &error.to_string()),
+    }
 }
 
 fn fault_page(api: &Arc<Api>, text: &str, fault: &Fault) -> Response {
@@ -180,5 +184,6 @@ fn fault_page(api: &Arc<Api>, text: &str, fault: &Fault) -> Response {
         turned => "",
         forms => parameter(text),
     };
-    (StatusCode::BAD_REQUEST, render("events.html", page)).into_response()
+    let status = if fault.tampered.is_some() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
+    (status, render("events.html", page)).into_response()
 }

@@ -1,6 +1,6 @@
 //! The query as people handle it: text, chips that can be taken out, values that can be added.
 
-use indelible_core::query::{Condition, Key, Order, Query, QueryError, Term, Value};
+use indelible_core::query::{Condition, Key, Order, Query, QueryError, Range, Term, Value};
 use serde::Serialize;
 
 use super::formats::parameter;
@@ -53,9 +53,11 @@ pub(super) struct Preset {
     pub(super) chosen: bool,
 }
 
-/// A query that is not understood.
+/// Why a query has no answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Fault {
+    /// The record that keeps it from one, since it was tampered with.
+    pub(super) tampered: Option<u64>,
     pub(super) text: String,
     pub(super) message: String,
     pub(super) help: Option<String>,
@@ -206,12 +208,19 @@ impl Fault {
         let message = whole.split_once(": ").map_or(whole.as_str(), |(_, message)| message).to_owned();
         let help = error.help();
         let meant = meant(text, column, &help);
-        Self { text: text.to_owned(), message, help: Some(help), indent: Some(" ".repeat(column)), meant }
+        Self { tampered: None, text: text.to_owned(), message, help: Some(help), indent: Some(" ".repeat(column)), meant }
     }
 
     /// A query that is understood and cannot be answered; the fault has no place in it.
     pub(super) fn of_search(text: &str, message: &str) -> Self {
-        Self { text: text.to_owned(), message: message.to_owned(), help: None, indent: None, meant: None }
+        Self { tampered: None, text: text.to_owned(), message: message.to_owned(), help: None, indent: None, meant: None }
+    }
+
+    /// A query that finds a record which was tampered with, and the same query without it.
+    pub(super) fn of_tampered(query: &Query, leaf_index: u64, message: &str) -> Self {
+        let others = Parts::of(query).excluding(Key::Leaf, Value::Number(Range::At(leaf_index))).query();
+        let meant = Some(Meant { href: href(&others), text: others.to_string() });
+        Self { tampered: Some(leaf_index), meant, ..Self::of_search(&query.to_string(), message) }
     }
 }
 
