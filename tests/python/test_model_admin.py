@@ -385,6 +385,9 @@ def test_the_history_page_is_the_timeline_of_the_trail(browser: Client, trail: T
         browser.post(page("patient", f"{patient.pk}/change/"), patient_form("Ana {{ Maria }}"))
         until(lambda: len(search(trail.data_dir, f'resource:"testproject.Patient/{patient.pk}"').records) >= 2)
         content = browser.get(page("patient", f"{patient.pk}/history/")).content.decode()
+        looks = search(trail.data_dir, "action:audit.read").records
+    viewer = browser.session["_auth_user_id"]
+    assert viewer in {look["event"]["actor"].get("id") for look in looks}, "who looked is named as in every other event"
     assert "Ana &lt;script&gt; → Ana {{ Maria }}" in content
     assert "ssn: masked" in content
     assert "1234" not in content

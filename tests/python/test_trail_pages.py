@@ -192,7 +192,15 @@ class TestAdmin:
     def test_a_query_that_cannot_be_read_says_where(self, agent: Path, superuser: Client) -> None:
         response = superuser.get(LIST, {"q": "actorr:ana"})
         assert response.status_code == 400
-        assert "column 1" in response.content.decode()
+        content = response.content.decode()
+        assert content.count("column 1") == 1
+        assert "Did you mean `actor:`?" in content
+
+    def test_a_request_is_shown_by_what_it_asked_for(self, agent: Path, superuser: Client) -> None:
+        superuser.get("/admin/login/")
+        in_trail(agent, "kind:request path:/admin/login/")
+        response = superuser.get(LIST, {"q": "kind:request path:/admin/login/"})
+        assert [record["resource"] for record in response.context["records"]] == ["GET /admin/login/"]
 
     def test_a_record_that_is_not_there_is_not_found(self, agent: Path, superuser: Client) -> None:
         assert superuser.get(f"{LIST}01900000-0000-7000-8000-000000000000/change/").status_code == 404

@@ -335,7 +335,7 @@ def _show_timeline(response: Any, instance: Model, request: Any) -> None:
     from indelible.django import _timeline
 
     try:
-        timeline = _timeline.of(instance, reader=request.user.get_username())
+        timeline = _timeline.of(instance, reader=str(request.user.pk))
     except (_client.TrailUnavailable, _client.TrailRefused):
         # Django's own history stays.
         return

@@ -19,6 +19,8 @@ from indelible.django.trail.models import Record
 
 PAGE_RECORDS: Final = 50
 _QUERY_CHARACTERS_MAX: Final = 4096
+_SECONDS: Final = len("2026-01-31T09:30:00")
+"""So much of a time stands in a list."""
 
 
 @admin.register(Record)
@@ -106,10 +108,11 @@ def _reader(request: HttpRequest) -> str:
 
 def _explain(error: _client.TrailUnavailable | _client.TrailRefused, context: dict[str, Any]) -> int:
     """Puts the error on the page, and returns the status that goes with it."""
-    context["error"], context["cure"] = str(error), error.cure
+    context["error"] = str(error)
     if isinstance(error, _client.TrailUnavailable):
+        context["command"] = error.cure
         return 503
-    context["column"] = error.column
+    context["help"] = error.cure
     return error.status if error.status in (400, 404) else 400
 
 
@@ -117,17 +120,26 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     event = record.get("event") or {}
     actor, resource = event.get("actor") or {}, event.get("resource") or {}
     kind = actor.get("type")
+    at = str(event.get("occurred_at") or event.get("recorded_at") or record.get("received_at"))
+    object_parts = [str(part) for part in (resource.get("type"), resource.get("id")) if part is not None]
     return {
         "id": event.get("id") or record.get("leaf"),
-        "at": event.get("occurred_at") or event.get("recorded_at") or record.get("received_at"),
+        "at": at,
+        "shown_at": at[:_SECONDS].replace("T", " "),
         "actor": actor.get("label") or (f"{kind} {actor['id']}" if actor.get("id") else kind),
         "action": event.get("action") or "(not readable)",
-        "resource": "/".join(str(part) for part in (resource.get("type"), resource.get("id")) if part is not None),
+        "resource": "/".join(object_parts) or _asked(event),
         "label": resource.get("label") or "",
         "outcome": event.get("outcome"),
         "verdict": record.get("verdict"),
         "leaf": record.get("leaf"),
     }
+
+
+def _asked(event: dict[str, Any]) -> str:
+    """Method and path of a request, which has no object."""
+    request = event.get("request") or {}
+    return " ".join(str(request[part]) for part in ("method", "path") if request.get(part)) if event.get("kind") == "request" else ""
 
 
 def _change(change: dict[str, Any]) -> dict[str, str]:
