@@ -213,6 +213,8 @@ fn the_shortest_secrets_are_found_in_strings_of_json() {
     json_becomes(&[
         (r#"["--pin 1"]"#, r#"["--pin [masked]"]"#),
         (r#"["--token ab"]"#, r#"["--token [masked]"]"#),
+        (r#"["curl -u a:b"]"#, r#"["curl -u a:[masked]"]"#),
+        (r#"["mysql -pab"]"#, r#"["mysql -p[masked]"]"#),
         (r#"["4222222222222"]"#, r#"["[masked]"]"#),
         (r#"["sk_live_4eC39HqLyj"]"#, r#"["[masked]"]"#),
         (r#"["AKIAIOSFODNN7EXAMPLE"]"#, r#"["[masked]"]"#),

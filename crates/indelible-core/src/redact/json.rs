@@ -201,7 +201,7 @@ impl<'t> RawString<'t> {
     /// Whether it cannot hold what begins at a long trigger, nor an option, which may be shorter.
     fn is_too_short(&self) -> bool {
         self.text.len() < text::LONG_SECRET_BYTES_MIN
-            && (self.classes & class::DASH == 0 || !self.text.as_bytes().windows(2).any(|pair| pair == b"--"))
+            && (self.classes & class::DASH == 0 || !self.text.as_bytes().windows(2).any(|pair| matches!(pair, b"--" | b" -")))
     }
 
     /// Whether it is a date and time, `2026-11-02T08:30:00.123456+01:00`: common, full of triggers, and never a secret.

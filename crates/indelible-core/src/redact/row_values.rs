@@ -1,6 +1,7 @@
 //! Values of rows in messages of PostgreSQL: `Key (email)=(…) already exists.`, `Failing row contains (…).`
 //!
-//! They are data of the application, and nothing tells which of them a model masks.
+//! They are data of the application, and nothing tells which of them a model masks. Of a detail in other words, of another language for
+//! one, all that stands in brackets may be values.
 
 use std::ops::Range;
 
@@ -16,6 +17,30 @@ const COLUMNS_BYTES_MAX: usize = 512;
 
 /// What follows the values of the first key. Less of it may stand in a value.
 const ENDINGS: [&[u8]; 4] = [b") already exists", b") is not present in table", b") is still referenced", b") conflicts with"];
+
+/// How a detail begins, in the languages that PostgreSQL and its libraries speak (their catalogues, "DETAIL: ").
+const DETAILS: [&str; 17] = [
+    "DETAIL",
+    "DETALLE",
+    "DÉTAIL",
+    "DETTAGLI",
+    "DETALHE",
+    "DETALJ",
+    "AYRINTI",
+    "SZCZEGÓŁY",
+    "ПОДРОБНОСТИ",
+    "ВІДОМОСТІ",
+    "ДЕТАЛІ",
+    "დეტალი",
+    "დეტალები",
+    "詳細",
+    "详细信息",
+    "描述",
+    "상세정보",
+];
+
+/// Where the values of a detail begin at the latest, in bytes.
+const DETAIL_WORDS_BYTES_MAX: usize = 256;
 
 /// Longest number that is taken for that of a row.
 const ROW_DIGITS_MAX: usize = 9;
@@ -79,6 +104,31 @@ impl Redactor {
         let is_number = value.len() <= ROW_DIGITS_MAX && value.iter().all(u8::is_ascii_digit);
         is_number && is_key_of_row(column) && !self.masks_field(column)
     }
+}
+
+/// What stands in brackets behind the colon at `at`, of a detail that [`KEYS`] and [`FAILING_ROW`] do not know.
+pub(super) fn of_detail(text: &str, at: usize) -> Option<Range<usize>> {
+    // French has a blank there, and some a hard one.
+    let before = text[..at].strip_suffix([' ', '\u{a0}', '\u{202f}']).unwrap_or(&text[..at]);
+    let before = DETAILS.iter().find_map(|label| before.strip_suffix(label))?;
+    // A line may begin with the `\n` of text that was quoted.
+    if before.ends_with(char::is_alphanumeric) && !before.ends_with("\\n") {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let words = &bytes[at + 1..bytes.len().min(at + 1 + DETAIL_WORDS_BYTES_MAX)];
+    let line = words.split(|&byte| byte == b'\n').next()?;
+    let open = at + 1 + line.iter().position(|&byte| byte == b'(')?;
+    let is_known = |beginning: &[u8]| bytes[at + 1..=open].trim_ascii_start() == beginning;
+    if is_known(KEYS[0].0) || is_known(&[FAILING_ROW, b"("].concat()) {
+        return None;
+    }
+    // A value may hold line breaks. The line in which a bracket is closed is the last.
+    let Some(close) = bytes[open..].iter().position(|&byte| byte == b')') else { return Some(open + 1..bytes.len()) };
+    let rest = &bytes[open + close..];
+    let tail = rest.split(|&byte| byte == b'\n').next()?.iter().rposition(|&byte| byte == b')')?;
+    let end = open + close + tail;
+    (end > open + 1).then_some(open + 1..end)
 }
 
 /// Whether the column is `id` or `…_id`, and not the number that a state or a company gave to a person.

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::detectors::Detector;
 use super::pairs::{Pairs, Separator, name_before, value_after};
 use super::{
-    MASK, Redactor, api_token, block, card, credential, jwt, oauth, password_hash, pem, percent, reset_token, signed, table, url,
-    user_option, words,
+    MASK, Redactor, api_token, block, card, credential, jwt, oauth, password_hash, pem, percent, reset_token, row_values, signed, table,
+    url, user_option, words,
 };
 
 /// What may stand at a byte.
@@ -304,7 +304,7 @@ impl Scan<'_, '_> {
             return Some(self.password.clone());
         }
         if !self.text.as_bytes()[at..].starts_with(b"://") {
-            return self.signed(at).or_else(|| self.pair(at));
+            return self.signed(at).or_else(|| self.pair(at)).or_else(|| row_values::of_detail(self.text, at));
         }
         // The password is masked when the scan gets there: the user name is looked at too.
         if self.has(Detector::UrlPassword) {

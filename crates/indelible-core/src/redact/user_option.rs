@@ -1,4 +1,5 @@
-//! The password in an option of a command line that takes both: `curl -u ana:hunter2`, `--user=ana:hunter2`.
+//! The password in an option of a command line: with the user (`curl -u ana:hunter2`, `--user=ana:hunter2`), or alone where the program is
+//! known to take one (`mysql -phunter2`, `redis-cli -a hunter2`).
 
 use std::ops::Range;
 
@@ -8,6 +9,12 @@ use super::pairs::{ends_assignment, is_quote};
 /// Options that take `user:password`.
 const OPTIONS: [&[u8]; 6] = [b"--user", b"--proxy-user", b"--userpwd", b"--login", b"-u", b"-U"];
 
+/// Programs with an option of one letter for a password: how their names begin, the letter, and whether a blank may stand behind it.
+///
+/// `mysql -p clinic` asks for the password, and names a database.
+const PROGRAMS: [(&[u8], u8, bool); 5] =
+    [(b"mysql", b'p', false), (b"mariadb", b'p', false), (b"mongo", b'p', true), (b"sshpass", b'p', true), (b"redis-cli", b'a', true)];
+
 /// Longest user name that is looked at, in bytes.
 const USER_BYTES_MAX: usize = 256;
 
@@ -15,9 +22,11 @@ const USER_BYTES_MAX: usize = 256;
 ///
 /// Numbers on both sides are those of a user and a group (`docker run -u 1000:1000`), and a URL is looked at as one.
 pub(super) fn password_at(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let is_first = at == 0 || text[at - 1].is_ascii_whitespace() || is_quote(text[at - 1]);
-    let option = if is_first { OPTIONS.into_iter().find(|option| text[at..].starts_with(option)) } else { None }?;
-    let user = value_start(text, at, at + option.len())?;
+    if !is_first(text, at) {
+        return None;
+    }
+    let Some(option) = OPTIONS.into_iter().find(|option| text[at..].starts_with(option)) else { return password_alone_at(text, at) };
+    let user = value_start(text, at + option.len(), |byte| byte.is_ascii_alphanumeric() && option.len() == 2 && runs(text, at, b"curl"))?;
     let length = text[user..].iter().take(USER_BYTES_MAX).position(|&byte| byte == b':' || ends_assignment(byte))?;
     let colon = user + length;
     let password =
@@ -28,15 +37,32 @@ pub(super) fn password_at(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// Whether the dash may begin such an option.
 pub(super) fn may_begin(text: &[u8], at: usize) -> bool {
-    matches!(text.get(at + 1), Some(b'u' | b'U')) && (at == 0 || text[at - 1].is_ascii_whitespace() || is_quote(text[at - 1]))
+    matches!(text.get(at + 1), Some(b'u' | b'U' | b'p' | b'a')) && is_first(text, at)
 }
 
-/// Where the value begins, after a blank, `=`, or `', '` of a list. `-uana:…` has nothing between, which other programs read otherwise than curl.
-fn value_start(text: &[u8], option: usize, end: usize) -> Option<usize> {
+fn is_first(text: &[u8], at: usize) -> bool {
+    at == 0 || text[at - 1].is_ascii_whitespace() || is_quote(text[at - 1])
+}
+
+/// The password in an option that takes nothing else.
+fn password_alone_at(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let letter = *text.get(at + 1)?;
+    let (_, _, may_be_apart) = PROGRAMS.into_iter().find(|&(program, option, _)| option == letter && runs(text, at, program))?;
+    let behind = *text.get(at + 2)?;
+    if !may_be_apart && (behind.is_ascii_whitespace() || (is_quote(behind) && text.get(at + 3) == Some(&b','))) {
+        return None;
+    }
+    let start = value_start(text, at + 2, |_| true)?;
+    let end = text[start..].iter().position(|&byte| ends_assignment(byte)).map_or(text.len(), |end| start + end);
+    (end > start).then_some(start..end)
+}
+
+/// Where the value of an option begins that ends at `end`: after a blank, `=`, or `', '` of a list, or at once where `is_glued` to its first byte.
+fn value_start(text: &[u8], end: usize, is_glued: impl Fn(u8) -> bool) -> Option<usize> {
     let start = match text.get(end..)? {
         [b' ' | b'\t' | b'=', ..] => end + 1,
         [quote, b',', ..] if is_quote(*quote) => end + 2,
-        [byte, ..] if byte.is_ascii_alphanumeric() && end - option == 2 && is_curl(text, option) => end,
+        [byte, ..] if is_glued(*byte) => end,
         _ => return None,
     };
     let is_gap = |byte: &&u8| matches!(byte, b' ' | b'\t') || is_quote(**byte);
@@ -46,9 +72,10 @@ fn value_start(text: &[u8], option: usize, end: usize) -> Option<usize> {
 /// How far before its option the name of the program is looked for, in bytes.
 const COMMAND_BYTES_MAX: usize = 128;
 
-fn is_curl(text: &[u8], option: usize) -> bool {
-    let command = &text[option.saturating_sub(COMMAND_BYTES_MAX)..option];
-    command.windows(b"curl".len()).any(|window| window == b"curl")
+/// Whether the option at `at` is one of this program, which may read it otherwise than others.
+fn runs(text: &[u8], at: usize, program: &[u8]) -> bool {
+    let command = &text[at.saturating_sub(COMMAND_BYTES_MAX)..at];
+    command.windows(program.len()).any(|window| window == program)
 }
 
 fn is_something_else(user: &[u8], password: &[u8]) -> bool {
@@ -75,6 +102,12 @@ mod tests {
             "x --proxy-user 'ana:pw'",
             "['curl', '-u', 'ana:pw']",
             "curl -uana:pw x",
+            "mysql -ppw clinic",
+            "mysqldump -p'pw' clinic",
+            "['mariadb', '-ppw', 'clinic']",
+            "['sshpass', '-p', 'pw', 'ssh']",
+            "sshpass -ppw ssh",
+            "mongo -p pw",
         ] {
             assert_eq!(password(text), Some("pw"), "{text}");
         }
@@ -94,6 +127,11 @@ mod tests {
             "sort -u a: b",
             "x --user-agent a:b",
             "to-update a:b",
+            "mysql -p clinic",
+            "['mysql', '-p', 'clinic']",
+            "mysql -p",
+            "ssh -p2222 host",
+            "ls -a x",
         ] {
             assert_eq!(password(text), None, "{text}");
         }
