@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import uuid
 from decimal import Decimal
@@ -9,13 +10,15 @@ from typing import Any
 
 import django
 import pytest
+from django.contrib.sessions.models import Session
 from django.core import serializers
 from django.core.files.base import ContentFile
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
-from testproject.models import Counter, Doctor, Employee, Manager, Paper, Patient, Person, Secret, Surgeon, Ticket
+from indelible.django._models import forget_plans
+from testproject.models import Counter, Doctor, Employee, Manager, Paper, Patient, Person, Secret, Surgeon, Ticket, UpperField
 from trails import Trail, fields, only_change
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -294,6 +297,60 @@ def _refusing(model: type[Any]) -> Any:
         return execute(sql, params, many, context)
 
     return refuse
+
+
+@pytest.fixture
+def numbering(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Papers get the next number of a counter, which their field counts up in the middle of the INSERT."""
+
+    def pre_save(self: Any, instance: Any, add: bool) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {Counter._meta.db_table} SET hits = hits + 1 WHERE name = 'papers'")
+        return f"P-{Counter.objects.get(name='papers').hits}"
+
+    monkeypatch.setattr(UpperField, "pre_save", pre_save)
+    Counter.objects.create(name="papers")
+
+
+@pytest.mark.usefixtures("numbering")
+@pytest.mark.parametrize("atomic", [True, False], ids=["atomic", "autocommit"])
+@pytest.mark.parametrize(
+    "create", [lambda: Paper.objects.create(code="?"), lambda: Paper.objects.bulk_create([Paper(code="?")])], ids=["create", "bulk"]
+)
+def test_what_a_field_writes_in_the_middle_of_an_insert_is_an_event_of_its_own(trail: Trail, create: Any, atomic: bool) -> None:
+    # It was taken for a part of the INSERT: it left no event, and the row was told before the field had made its value.
+    trail.forget()
+    with transaction.atomic() if atomic else contextlib.nullcontext():
+        create()
+    counted, created = sorted(trail.changes(), key=lambda event: str(event["action"]))
+    assert (counted["action"], counted["meta"]["sql_verb"]) == ("counter.raw_sql", "UPDATE")
+    assert (created["action"], fields(created)["code"]) == ("paper.create", (None, "P-1"))
+    assert Paper.objects.get().code == "P-1"
+
+
+def test_an_insert_that_a_field_gave_up_is_not_announced(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the field had sent before was taken for the INSERT, which stayed in doubt.
+    def pre_save(self: Any, instance: Any, add: bool) -> str:
+        Session.objects.create(session_key="k", session_data="", expire_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc))
+        raise LookupError
+
+    monkeypatch.setattr(UpperField, "pre_save", pre_save)
+    with pytest.raises(LookupError):
+        Paper.objects.create(code="?")
+    assert trail.changes() == []
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_a_field_sends_is_recorded_of_a_row_of_several_tables_too(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Employee._meta.get_field("badge"), "__class__", UpperField)
+    forget_plans()
+    employee = Employee.objects.create(name="Eve", badge="e1")
+    assert fields(only_change(trail))["badge"] == (None, "E1")
+    employee.refresh_from_db()
+    trail.forget()
+    employee.badge = "e2"
+    employee.save()
+    assert fields(only_change(trail)) == {"badge": ("E1", "E2")}
 
 
 def test_another_key_is_another_row_whose_old_values_are_unknown(trail: Trail, patient: Patient) -> None:

@@ -101,6 +101,7 @@ class Plan:
     of those whose ids are, ``links`` what is known about tables of many-to-many fields. ``read`` takes the
     values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables. ``formatted``:
     somebody describes its events (see ``formatters``).
+    ``pre_saves``: fields that send something else than is on the instance. ``interrupts``: what fields do for an INSERT may send statements.
     ``evidence``: how a commit of its changes shall be known after a crash, ``proved``: by more than the word of this process.
     ``auth``: rows say who may log in and do what. ``told``: one of the two, so that its events are more than what was written. ``reasoned``: verbs that are refused without a reason. ``reads``: whether reading is
     recorded, ``None`` where nobody said.
@@ -119,6 +120,7 @@ class Plan:
         "formatted",
         "generated",
         "inherited",
+        "interrupts",
         "key",
         "key_columns",
         "label_of",
@@ -186,6 +188,8 @@ class Plan:
         prepares = tuple(map(_prepares, fields))
         self.prepares = tuple(prepares[position] for position in self.mutable) if any(prepares) else None
         self.pre_saves = tuple(field.attname for field in fields if not _sets_what_it_sends(field))
+        # Where a storage keeps files in the database, saving one writes rows.
+        self.interrupts = bool(self.pre_saves) or any(isinstance(field, FileField) for field in fields)
         self.types = tuple(place.type for place in self.places.values())
         self.loadable = tuple(_LOADED_JSON if kind is None else frozenset({kind, type(None)}) for kind in self.types)
         self.plain_kinds: set[tuple[type, ...]] = set()

@@ -357,11 +357,9 @@ def _insert_write(compiler: Any, returning: Any) -> Write | None:
     if saving is None or saving[0] is not rows[0] or len(rows) != 1:
         return _several_inserted(compiler, returning or ())
     instance, plan, table, _ = saving
+    pre_saved = _pre_saved(compiler, plan) if plan.interrupts else {}
     if plan.inherited:
-        return _NewPart(plan, instance, table, ())
-    pre_saved: PreSaved = {}
-    if plan.pre_saves:
-        _catch_pre_saved(compiler, plan, pre_saved)
+        return _NewPart(plan, instance, table, pre_saved)
     return RowInsert(plan, instance, returning or (), pre_saved)
 
 
@@ -369,10 +367,8 @@ def _several_inserted(compiler: Any, returning: Any) -> Write | None:
     query = compiler.query
     plan = plan_of(query.model)
     if plan is not None:
+        pre_saved = _pre_saved(compiler, plan) if plan.interrupts else {}
         if query.on_conflict is None:
-            pre_saved: PreSaved = {}
-            if plan.pre_saves:
-                _catch_pre_saved(compiler, plan, pre_saved)
             return BulkInsert(plan, query, returning, pre_saved)
         return ConflictInsert(plan, query, returning, compiler.connection)
     link = None if _active.loading else link_of(query.model)
@@ -445,17 +441,26 @@ def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model]
     return instances if len(instances) == len(keys) else None
 
 
-def _catch_pre_saved(compiler: Any, plan: Plan, pre_saved: PreSaved) -> None:
-    """Takes the values that a field makes for the INSERT without putting them on the instance."""
-    django = compiler.pre_save_val
+def _pre_saved(compiler: Any, plan: Plan) -> PreSaved:
+    """The values that fields are about to make for the INSERT without putting them on the instance.
+
+    What a field sends to the database for that, such as the next number of a counter, is the application's own and no part of the INSERT.
+    """
+    pre_saved: PreSaved = {}
+    django, connection = compiler.pre_save_val, compiler.connection
 
     def pre_save_val(field: Any, instance: Model) -> Any:
-        value = django(field, instance)
+        writing, connection.indelible_writing = connection.indelible_writing, False
+        try:
+            value = django(field, instance)
+        finally:
+            connection.indelible_writing = writing
         if field.attname in plan.pre_saves:
             pre_saved.setdefault(id(instance), {})[field.attname] = value
         return value
 
     compiler.pre_save_val = pre_save_val
+    return pre_saved
 
 
 class _Part(Write):
@@ -491,9 +496,13 @@ class _Part(Write):
 class _NewPart(_Part):
     """One table that the instance is new in."""
 
-    __slots__ = ()
+    __slots__ = ("pre_saved",)
 
     verb: Verb = "create"
+
+    def __init__(self, plan: Plan, instance: Model, table: type[Model], pre_saved: PreSaved) -> None:
+        super().__init__(plan, instance, table, ())
+        self.pre_saved = pre_saved
 
 
 def _joined(plan: Plan, instance: Model, using: str) -> None:
@@ -509,7 +518,8 @@ def _joined(plan: Plan, instance: Model, using: str) -> None:
         own = parts.get(plan.model)
         write: Write
         if own is not None and not own.sent:
-            write = RowInsert(plan, instance, (), {})
+            made = [part.pre_saved.get(id(instance), {}) for part in parts.values() if isinstance(part, _NewPart)]
+            write = RowInsert(plan, instance, (), {id(instance): {name: value for values in made for name, value in values.items()}})
         else:
             write = RowUpdate(plan, instance, [value for part in parts.values() for value in part.sent], using)
         record(connections[using], write, [()])
