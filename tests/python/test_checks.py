@@ -124,6 +124,26 @@ def test_a_directory_of_somebody_else_cannot_be_written(monkeypatch: pytest.Monk
         assert "W111" not in as_nobody(found)
         data_dir.chmod(0o555)
         assert "W111" in as_nobody(found)
+        data_dir.chmod(0)
+        assert "W111" in as_nobody(found), "a folder that this user may not even enter"
+        data_dir.chmod(0o755)
+
+
+def test_a_host_that_init_has_set_up_can_be_recorded_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`indelible init` gives the application the folder of its service and nothing above: W111 once said there that nothing is recorded."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        journal = Path(folder, "journal")
+        service = journal / conf.active().service
+        service.mkdir(parents=True)
+        service.chmod(0o777)
+        journal.chmod(0o511)
+        monkeypatch.setenv("INDELIBLE_DATA_DIR", folder)
+        apps.configure(conf.reload())
+        assert "W111" not in as_nobody(found)
+        service.chmod(0o555)
+        assert "W111" in as_nobody(found)
+        journal.chmod(0o700)
 
 
 def as_nobody(look: Callable[[], Iterable[str]]) -> set[str]:

@@ -67,8 +67,10 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     }
 
 
-def manage(data_dir: Path, *arguments: str, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "django", *arguments]
+def manage(
+    data_dir: Path, *arguments: str, variables: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [*prefix, sys.executable, "-m", "django", *arguments]
     return subprocess.run(command, env=environment(data_dir, **(variables or {})), capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -151,6 +153,24 @@ def served_address(pid: int) -> str | None:
         if state == "0A" and f"socket:[{rest[5]}]" in inodes:
             return f"127.0.0.1:{int(local.split(':')[1], 16)}"
     return None
+
+
+def test_on_a_host_that_init_has_set_up_hello_records_and_says_who_sees_it(data_dir: Path) -> None:
+    # Root may look everywhere, unless it gives that up.
+    as_others = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    (data_dir / "journal" / "tests").mkdir(parents=True)
+    (data_dir / "trail").mkdir(mode=0)
+    (data_dir / "journal").chmod(0o511)
+    try:
+        done = manage(data_dir, "indelible", "hello", variables={"INDELIBLE_AGENT": "external"}, prefix=as_others)
+        assert done.returncode == 0, done.stderr
+        recorded, trail = done.stdout.splitlines()
+        assert recorded == f"recorded   hello.record, in {data_dir}/journal/tests"
+        assert f"sudo indelible --data {data_dir} search action:hello.record" in trail
+        assert list((data_dir / "journal" / "tests").glob("*/*.journal"))
+    finally:
+        (data_dir / "journal").chmod(0o700)
+        (data_dir / "trail").chmod(0o700)
 
 
 def test_a_command_starts_no_agent(data_dir: Path, tmp_path: Path) -> None:

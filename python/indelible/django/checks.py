@@ -98,7 +98,7 @@ def check_installation(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
                     id="indelible.W101",
                 )
             )
-    if not is_writable(settings.data_dir):
+    if not is_writable(settings.data_dir, settings.service):
         messages.append(
             checks.Warning(
                 f"INDELIBLE['DATA_DIR'] {settings.data_dir} cannot be written: nothing is recorded.",
@@ -239,7 +239,7 @@ def check_deployment(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
         )
         for key in _secrets(getattr(django_settings, "INDELIBLE", {}))
     ]
-    if not is_writable(settings.data_dir):
+    if not is_writable(settings.data_dir, settings.service):
         messages.append(
             Error(
                 f"INDELIBLE['DATA_DIR'] {settings.data_dir} cannot be written by this user.",
@@ -269,12 +269,16 @@ def _summary(settings: conf.Settings) -> CheckMessage:
     )
 
 
-def is_writable(data_dir: Path) -> bool:
-    """Whether a journal can be made in the folder, or the folder itself in the nearest one that exists. Makes nothing."""
-    folder = data_dir / "journal"
-    while not folder.exists() and folder != folder.parent:
+def is_writable(data_dir: Path, service: str) -> bool:
+    """Whether the service can have a journal in the folder, or the folder itself be made in the nearest one that exists. Makes nothing.
+
+    Where ``indelible init`` has set the host up, only the folder of the service is the application's, and those above belong to the agent.
+    """
+    folder = data_dir / "journal" / service
+    # Of what lies in a folder that this user may not enter, `Path.exists` raises.
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def middleware_places(installed: Sequence[str] | None = None) -> list[int]:
@@ -329,7 +333,7 @@ def _secrets(given: Any) -> list[str]:
 
 
 def _data_dir_hint(data_dir: Path) -> str:
-    return f"Run: install -d -o {_user_name()} {data_dir}"
+    return f"Run as root: indelible init --app-user {_user_name()}, or for an agent of the same user: install -d -m 700 -o {_user_name()} {data_dir}"
 
 
 def _user_name() -> str:

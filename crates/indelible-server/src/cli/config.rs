@@ -103,7 +103,7 @@ impl From<ConfigError> for Failure {
             }
             ConfigError::File { .. } => Self::new(Exit::Failed, &error),
             ConfigError::Mistakes { .. } => {
-                Self::new(Exit::Usage, &error).help("docs/sinks.md has every key; `indelible config schema` too")
+                Self::new(Exit::Usage, &error).help("docs/sinks.md, docs/retention.md and docs/evidence.md explain the keys, `indelible config schema` has them all")
             }
         }
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -32,6 +33,13 @@ class Hello:
 
     def run(self) -> None:
         self._check()
+        if self._trail_is_of_another_user():
+            self._record()
+            self._command.stdout.write(f"recorded   {_PROBE}, in {self._data_dir / 'journal' / self._settings.service}")
+            self._command.stdout.write(
+                f"trail      for the agent's user alone: sudo indelible --data {self._data_dir} search action:{_PROBE}"
+            )
+            return
         started = self._agent_running()
         nonce = self._record()
         record = self._await(nonce)
@@ -49,8 +57,13 @@ class Hello:
             raise Failure("INDELIBLE['RECORD'] is 'nowhere': every event is dropped.", "remove RECORD from INDELIBLE")
         if _runtime.runtime().native() is None:
             raise Failure("the native module cannot be imported", INSTALL_PACKAGE)
-        if not checks.is_writable(self._data_dir):
+        if not checks.is_writable(self._data_dir, settings.service):
             raise Failure(f"{self._data_dir} cannot be written by this user", f"ls -ld {self._data_dir}")
+
+    def _trail_is_of_another_user(self) -> bool:
+        """Whether ``indelible init`` has set the host up, so that an application can record and see nothing."""
+        trail = self._data_dir / "trail"
+        return os.path.isdir(trail) and not os.access(trail, os.R_OK | os.X_OK)
 
     def _agent_running(self) -> bool:
         if self._settings.agent == "external":
