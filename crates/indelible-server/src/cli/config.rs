@@ -102,9 +102,8 @@ impl From<ConfigError> for Failure {
                 Self::new(Exit::Permission, &error)
             }
             ConfigError::File { .. } => Self::new(Exit::Failed, &error),
-            ConfigError::Mistakes { .. } => {
-                Self::new(Exit::Usage, &error).help("docs/sinks.md, docs/retention.md and docs/evidence.md explain the keys, `indelible config schema` has them all")
-            }
+            ConfigError::Mistakes { .. } => Self::new(Exit::Usage, &error)
+                .help("docs/sinks.md, docs/retention.md and docs/evidence.md explain the keys, `indelible config schema` has them all"),
         }
     }
 }
