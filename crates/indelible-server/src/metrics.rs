@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::collector::CollectorMetrics;
 use crate::ingest::Step;
 use crate::sink::SinkMetrics;
 use crate::trail::seal::Sealed;
@@ -35,6 +36,7 @@ pub struct Metrics {
     checkpoint_time: Seconds,
     errors: Counter,
     sinks: SinkMetrics,
+    collector: CollectorMetrics,
     unsealed: Gauge,
     sealed: Counter,
     sealed_leaves: Counter,
@@ -50,6 +52,7 @@ impl Metrics {
         let to = &mut registry;
         Self {
             sinks: SinkMetrics::register(to),
+            collector: CollectorMetrics::register(to),
             records: add(to, "records", "Records ingested since the agent started"),
             signed: add(to, "tree_size", "Records under the newest checkpoint"),
             pending: add(to, "pending_intents", "Intents without outcome and without leaves"),
@@ -117,6 +120,11 @@ impl Metrics {
     /// The metrics of sinks.
     pub(crate) fn sinks(&self) -> &SinkMetrics {
         &self.sinks
+    }
+
+    /// The metrics of the collector.
+    pub(crate) fn collector(&self) -> &CollectorMetrics {
+        &self.collector
     }
 
     /// Says how many closed files wait to be sealed.

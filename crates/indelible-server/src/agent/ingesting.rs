@@ -179,7 +179,7 @@ fn reopen(failed: &Ingester, error: &IngestError, messages: &Receiver<Message>, 
             return Ok(None);
         }
         match Ingester::open(status.dir(), failed.settings()) {
-            Ok(ingester) => return Ok(Some(ingester)),
+            Ok(ingester) => return Ok(Some(ingester.collecting(failed.collected().to_vec()))),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => report(&error, status),
         }

@@ -162,6 +162,7 @@ fn run(
     let rules = options.config.rules().to_vec();
     status.set_retention(Retention::new(rules, options.config.digest().map(str::to_owned), ingester.key()));
     let collector = Collector::new(options.dir.clone(), options.config.senders().to_vec());
+    let ingester = ingester.collecting(collector.services().into_iter().map(str::to_owned).collect());
     // The random part of the trail's name: nobody else has it, and it never changes.
     let journal = ingester.origin().as_str().rsplit('/').next().unwrap_or_default().to_owned();
     let changed = Recorded::change(&options.dir, &options.config);

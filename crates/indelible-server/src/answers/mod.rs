@@ -31,6 +31,8 @@ use crate::trail::{StreamRow, TrailError, Waiting};
 
 /// Name of the file with high-waters and unresolved intents.
 pub(crate) const ANSWERS: &str = "answers.json";
+/// The most bytes of it that anybody reads.
+pub(crate) const ANSWERS_BYTES_MAX: u64 = 64 << 20;
 /// Name of the file with the newest committed intents that have markers.
 pub(crate) const COMMITTED: &str = "committed.json";
 /// What a resolver, a drainer or the collector leaves in the folder of a service: who made one wants answers.
@@ -86,6 +88,8 @@ pub(crate) struct Answers {
     committed: HashMap<String, Committed>,
     /// Services of which an intent had a marker or was in an outbox.
     proving: HashSet<String>,
+    /// Services that other hosts may post here: one may ask before anything of it is in the trail.
+    collected: Vec<String>,
     streams: Streams,
     shown: HashMap<String, Shown>,
     looked_at: Option<Timestamp>,
@@ -103,10 +107,21 @@ impl Answers {
             decided: Decided::default(),
             committed: HashMap::new(),
             proving,
+            collected: Vec::new(),
             streams: Streams::default(),
             shown: HashMap::new(),
             looked_at: None,
         }
+    }
+
+    /// Answers these services too as soon as they ask, also where the trail knows nothing of them.
+    pub(crate) fn collect(&mut self, services: Vec<String>) {
+        self.collected = services;
+    }
+
+    /// The services that were given to [`Answers::collect`].
+    pub(crate) fn collected(&self) -> &[String] {
+        &self.collected
     }
 
     /// What was decided of intents with markers.
@@ -174,8 +189,8 @@ impl Answers {
         self.looked_at = Some(now);
         self.streams.forget(view);
         let applications = view.streams.iter().filter(|(stream, _)| **stream != StreamId::AGENT);
-        let services: HashSet<&str> =
-            applications.map(|(_, row)| row.service.as_str()).chain(self.proving.iter().map(String::as_str)).collect();
+        let known = applications.map(|(_, row)| row.service.as_str()).chain(self.proving.iter().map(String::as_str));
+        let services: HashSet<&str> = known.chain(self.collected.iter().map(String::as_str)).collect();
         let wanting: Vec<String> = services.into_iter().filter(|service| self.is_wanted(service, view)).map(str::to_owned).collect();
         if wanting.is_empty() {
             return;

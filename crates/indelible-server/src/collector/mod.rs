@@ -7,29 +7,37 @@
 //! **Invariant:** nothing but rows is written to such a stream, at the positions that they name; not even CLOSE, which would stand where a
 //! drainer believes its row. A stream that has ended is never continued.
 
+mod lent;
+mod metrics;
+mod named;
+mod refusal;
 mod rows;
+mod tally;
+mod told;
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use indelible::{Outboxed, Position, Recorder};
 use indelible_core::StreamId;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::lent::{Lent, Streams};
+pub(crate) use self::lent::{SILENCE_MAX, STREAMS_PER_SERVICE};
+pub(crate) use self::metrics::CollectorMetrics;
+pub(crate) use self::refusal::{Reason, Refusal};
+pub(crate) use self::rows::ROWS_BYTES_MAX;
+pub(crate) use self::tally::Refused;
+use self::tally::Tally;
+use self::told::Found;
+pub(crate) use self::told::Told;
 use crate::answers::{ANSWERS, COLLECTED};
-use crate::data_dir::{DataDir, open_lock, open_unlinked, read_unlinked, sync_dir};
-
-/// How long a stream waits for its drainer to say something.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// The most streams at the same time.
-const STREAMS_MAX: usize = 64;
-/// The most bytes of answers that are passed on: as many as an application reads.
-const ANSWERS_BYTES_MAX: u64 = 64 << 20;
+use crate::data_dir::{DataDir, create_private_dir, open_lock, sync_dir};
 
 /// One `[[collector]]`: who may post the outbox of which service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,69 +46,27 @@ pub(crate) struct Permit {
     pub(crate) token_sha256: [u8; 32],
 }
 
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// Nothing was written, and never will be as it stands.
-    #[error("the body is not made of rows (docs/format.md, \"Outbox over HTTP\")")]
-    Malformed,
-    /// This row, counted from 0, is the first that is not what an outbox has written. Nothing of the request was.
-    #[error("row {0} is not what an outbox has written")]
-    Damaged(usize),
-    /// The stream has ended, or never was.
-    #[error("this stream has ended: {} s without a word, or another start of the agent", SILENCE_MAX.as_secs())]
-    Ended,
-    /// A row names a position that is not the next one: most likely this request comes for the second time.
-    #[error("the stream is at another position than the row")]
+/// What a token opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The service that was asked for. These are all services that the token is for.
+    Granted(Arc<[String]>),
+    /// Other services only.
     Elsewhere,
-    /// As many streams as there can be.
-    #[error("{STREAMS_MAX} drainers have a stream here")]
-    Crowded,
-    /// The journal did not take everything; the stream has ended.
-    #[error("the journal of the collector: {0}")]
-    Journal(#[from] indelible::Error),
-    /// Something beside the journal.
-    #[error("{path}: {error}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
+    /// Nothing.
+    Unknown,
 }
 
-/// The answers of a service, as far as they are other than those that were seen.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// They are the same.
-    Same,
-    /// This file, of this version.
-    File(Vec<u8>, String),
-    /// There are none yet.
-    Nothing,
-}
-
-/// A stream that a drainer writes to.
-struct Lent {
-    service: String,
-    stream: StreamId,
-    recorder: Recorder,
-    heard_at: Mutex<Instant>,
-    /// One request at a time.
-    turn: Mutex<()>,
-}
-
-impl fmt::Debug for Lent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lent").field("service", &self.service).field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        // Nobody else has it: where its lock cannot be had, a panic has poisoned it, and dropping the recorder writes nothing either.
-        let _ = self.recorder.abandon();
-    }
+/// How the collector is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Health {
+    /// Streams that are lent now.
+    pub(crate) streams: usize,
+    /// Streams that were lent since the agent started.
+    pub(crate) lent: u64,
+    /// Rows that were journaled since then.
+    pub(crate) rows: u64,
+    pub(crate) refused: Vec<Refused>,
 }
 
 /// The collector of a data directory.
@@ -108,63 +74,102 @@ impl Drop for Lent {
 pub(crate) struct Collector {
     dir: DataDir,
     permits: Vec<Permit>,
-    lent: Mutex<HashMap<StreamId, Arc<Lent>>>,
+    streams: Streams,
+    /// One stream is lent after the other, so that their number has a bound.
+    lending: Mutex<()>,
+    tally: Tally,
+    lends: Tally,
 }
 
 impl Collector {
     pub(crate) fn new(dir: DataDir, permits: Vec<Permit>) -> Self {
-        Self { dir, permits, lent: Mutex::default() }
+        Self { dir, permits, streams: Streams::default(), lending: Mutex::default(), tally: Tally::default(), lends: Tally::default() }
     }
 
-    /// Whether this token is one for the outbox of this service.
-    pub(crate) fn permits(&self, service: &str, token: &[u8]) -> bool {
+    /// What this token opens of the outbox of this service.
+    pub(crate) fn access(&self, service: &str, token: &[u8]) -> Access {
         // Digests are compared: how long that takes says nothing about the token.
         let digest = Sha256::digest(token);
-        self.permits.iter().any(|permit| permit.service == service && digest[..] == permit.token_sha256[..])
+        let of_token = self.permits.iter().filter(|permit| digest[..] == permit.token_sha256[..]);
+        let services: Arc<[String]> = of_token.map(|permit| permit.service.clone()).collect();
+        match services.iter().any(|known| known == service) {
+            true => Access::Granted(services),
+            false if services.is_empty() => Access::Unknown,
+            false => Access::Elsewhere,
+        }
+    }
+
+    /// The services whose outbox may be posted here.
+    pub(crate) fn services(&self) -> BTreeSet<&str> {
+        self.permits.iter().map(|permit| permit.service.as_str()).collect()
+    }
+
+    /// Counts that a request about a service was refused, and says so in the log, at most once a minute.
+    pub(crate) fn tell(&self, service: &str, refusal: &Refusal, now: Instant) {
+        // Only names of the configuration are remembered: anybody can ask for any other.
+        let known = self.services().get(service).copied().unwrap_or_default();
+        let reason = refusal.reason().as_str();
+        if let Some(times) = self.tally.note(known, reason, now) {
+            tracing::warn!(service = known, reason, times, error = %refusal, "a request to the collector was refused");
+        }
+    }
+
+    /// How it is, and what it did since the agent started.
+    pub(crate) fn health(&self, now: Instant) -> Health {
+        Health { streams: self.streams.len(), lent: self.streams.lent(), rows: self.streams.rows(), refused: self.tally.refused(now) }
     }
 
     /// Lends a new stream, and says where its first frame will be. Its folder is on the disk before anybody can name it in a database.
     ///
     /// # Errors
-    /// [`Refusal::Crowded`], [`Refusal::Journal`], [`Refusal::File`].
+    /// [`Refusal::Crowded`], [`Refusal::CrowdedService`], [`Refusal::Journal`], [`Refusal::File`].
     pub(crate) fn lend(&self, service: &str, now: Instant) -> Result<Position, Refusal> {
-        self.take_back_silent(now);
-        if self.lent().len() >= STREAMS_MAX {
-            return Err(Refusal::Crowded);
-        }
+        let _lending = self.lending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.streams.take_back_silent(now);
+        self.streams.check_room(service)?;
         let recorder = Recorder::open(indelible::Config::new(self.dir.root(), service))?;
-        let folder = self.dir.journal().join(service);
-        let failed = |error| Refusal::File { path: folder.clone(), error };
+        let folder = self.folder(service);
         // From now on the agent says how far the streams of this service are.
-        open_lock(&folder.join(COLLECTED)).map_err(failed)?;
+        self.ask_for_answers(&folder)?;
         let first = recorder.next_position()?;
-        let stream = first.stream;
-        let lent = Lent { service: service.to_owned(), stream, recorder, heard_at: Mutex::new(now), turn: Mutex::default() };
-        sync_dir(&folder).map_err(failed)?;
-        self.lent().insert(stream, Arc::new(lent));
+        // All three may be as new as the stream.
+        for folder in [folder.as_path(), &self.dir.journal(), self.dir.root()] {
+            sync_dir(folder).map_err(at(folder))?;
+        }
+        self.streams.add(Lent::new(service, first.stream, recorder, now));
+        if let Some(times) = self.lends.note(service, "lent", now) {
+            tracing::info!(service, times, stream = %first.stream, "lent streams to drainers of other hosts, this one last");
+        }
         Ok(first)
     }
 
     /// Writes rows where they say, all of them or as many as can be: then the stream has ended.
     ///
     /// # Errors
-    /// With [`Refusal::Malformed`], [`Refusal::Damaged`], [`Refusal::Ended`] nothing was written; with the others, some may have been.
-    pub(crate) fn receive(&self, service: &str, stream: StreamId, body: &[u8], now: Instant) -> Result<(), Refusal> {
-        let rows = rows::parse(body).ok_or(Refusal::Malformed)?;
-        if let Some(index) = rows.iter().position(|row| !indelible::is_sealed(row.payload)) {
-            return Err(Refusal::Damaged(index));
+    /// With [`Refusal::Malformed`], [`Refusal::TooLarge`], [`Refusal::Damaged`], [`Refusal::Foreign`], [`Refusal::Ended`] nothing was written;
+    /// with the others, some may have been.
+    pub(crate) fn receive(&self, sender: (&str, &[String]), stream: StreamId, body: &[u8], now: Instant) -> Result<(), Refusal> {
+        let (service, services) = sender;
+        let rows = rows::parse(body)?;
+        for (index, row) in rows.iter().enumerate() {
+            if !indelible::is_sealed(row.payload) {
+                return Err(Refusal::Damaged(index));
+            }
+            if let Some(service) = named::foreign(row.payload, services) {
+                return Err(Refusal::Foreign { row: index, service });
+            }
         }
-        let lent = self.heard(service, stream, now)?;
-        let _turn = lent.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = self.streams.heard(service, stream, now)?;
+        let _turn = lent.turn();
         for (index, row) in rows.iter().enumerate() {
             let position = Position { stream, sequence: row.sequence };
             match lent.recorder.append_outbox(row.payload, position) {
-                Ok(Outboxed::Done) => {}
+                Ok(Outboxed::Done) => self.streams.count_row(),
                 // The first row tells that another request came before this one, whose stream it stays.
-                Ok(Outboxed::Moved) if index == 0 => return Err(Refusal::Elsewhere),
+                Ok(Outboxed::Moved) if index == 0 => return Err(Refusal::Moved),
                 Ok(Outboxed::Moved) => {
                     self.take_back(service, stream);
-                    return Err(Refusal::Elsewhere);
+                    return Err(Refusal::Moved);
                 }
                 Err(error) => {
                     self.take_back(service, stream);
@@ -180,79 +185,58 @@ impl Collector {
     /// # Errors
     /// [`Refusal::Ended`]: it has no such stream.
     pub(crate) fn hear(&self, service: &str, stream: StreamId, now: Instant) -> Result<(), Refusal> {
-        self.heard(service, stream, now).map(drop)
+        self.streams.heard(service, stream, now).map(drop)
     }
 
     /// Ends a stream. Nothing is said of one that has ended already.
     pub(crate) fn take_back(&self, service: &str, stream: StreamId) {
-        let mut lent = self.lent();
-        if lent.get(&stream).is_some_and(|lent| lent.service == service) {
-            lent.remove(&stream);
-        }
+        self.streams.take_back(service, stream);
     }
 
     /// Ends the streams whose drainers have said nothing for too long. Whether the named one goes on.
     pub(crate) fn goes_on(&self, stream: StreamId, now: Instant) -> bool {
-        self.take_back_silent(now);
-        self.lent().contains_key(&stream)
+        self.streams.take_back_silent(now);
+        self.streams.has(stream)
     }
 
     /// Whether the journals have a folder for a stream: then the agent has not come to its end.
     pub(crate) fn has_folder(&self, service: &str, stream: StreamId) -> bool {
-        fs::symlink_metadata(self.dir.journal().join(service).join(stream.to_string())).is_ok()
+        fs::symlink_metadata(self.folder(service).join(stream.to_string())).is_ok()
     }
 
     /// What the agent says of a service's streams, unless it is what `seen` names. What another user has put there is not the agent's word.
     ///
     /// # Errors
-    /// [`Refusal::File`]: the file is there and cannot be read.
+    /// [`Refusal::File`]: the file is there and cannot be read. [`Refusal::Answers`]: it cannot be understood.
     pub(crate) fn told(&self, service: &str, seen: Option<&str>) -> Result<Told, Refusal> {
-        let path = self.dir.journal().join(service).join(ANSWERS);
-        let read = || -> io::Result<Told> {
-            let mut version = String::new();
-            let metadata = open_unlinked(&path)?.metadata()?;
-            if !is_own(&metadata) {
-                return Ok(Told::Nothing);
+        let folder = self.folder(service);
+        let path = folder.join(ANSWERS);
+        match told::read(&path, seen) {
+            Ok(Found::Same) => Ok(Told::Same),
+            Ok(Found::Foreign) => Ok(Told::Nothing),
+            Ok(Found::File(text, version)) => {
+                let is_lent = |name: &str| name.parse().is_ok_and(|stream| self.streams.has(stream));
+                let passed = told::passed_on(&text, is_lent).map_err(|error| Refusal::Answers { path, error })?;
+                Ok(Told::Answers(passed, version))
             }
-            if seen == Some(version_of(&metadata).as_str()) {
-                return Ok(Told::Same);
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A drainer may come for rows that were assigned here before, and never ask for a stream.
+                create_private_dir(&folder).map_err(at(&folder))?;
+                self.ask_for_answers(&folder).map(|()| Told::Nothing)
             }
-            let text = read_unlinked(&path, ANSWERS_BYTES_MAX, |metadata| {
-                version = version_of(metadata);
-                is_own(metadata)
-            })?;
-            Ok(Told::File(text, version))
-        };
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Told::Nothing),
-            read => read.map_err(|error| Refusal::File { path, error }),
+            Err(error) => Err(at(&path)(error)),
         }
     }
 
-    fn heard(&self, service: &str, stream: StreamId, now: Instant) -> Result<Arc<Lent>, Refusal> {
-        self.take_back_silent(now);
-        let lent = self.lent().get(&stream).filter(|lent| lent.service == service).cloned().ok_or(Refusal::Ended)?;
-        *lent.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        Ok(lent)
+    fn ask_for_answers(&self, folder: &Path) -> Result<(), Refusal> {
+        open_lock(&folder.join(COLLECTED)).map(drop).map_err(at(folder))
     }
 
-    fn take_back_silent(&self, now: Instant) {
-        let heard_at = |lent: &Lent| *lent.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lent().retain(|_, lent| now.saturating_duration_since(heard_at(lent)) < SILENCE_MAX);
-    }
-
-    fn lent(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Lent>>> {
-        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn folder(&self, service: &str) -> PathBuf {
+        self.dir.journal().join(service)
     }
 }
 
-fn is_own(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    metadata.uid() == rustix::process::geteuid().as_raw()
-}
-
-/// What tells one version of a file from another.
-fn version_of(metadata: &fs::Metadata) -> String {
-    use std::os::unix::fs::MetadataExt as _;
-    format!("\"{}-{}-{}-{}\"", metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Refusal {
+    move |error| Refusal::File { path: path.to_owned(), error }
 }

@@ -9,13 +9,11 @@ use serde::Deserialize;
 
 use super::host::services;
 use super::{Check, quoted};
-use crate::answers::{ANSWERS, WANTED_BY};
+use crate::answers::{ANSWERS, ANSWERS_BYTES_MAX, WANTED_BY};
 use crate::data_dir::{DataDir, read_unlinked};
 
 pub(super) const IDS: &[&str] = &["journal.answers"];
 
-/// The most bytes that are read: as many as an application reads.
-const BYTES_MAX: u64 = 64 << 20;
 /// Write bits of a folder for its owner, its group, and everybody.
 pub(super) const WRITES: [u32; 3] = [0o200, 0o020, 0o002];
 /// Read bits in the same order.
@@ -67,7 +65,7 @@ fn fault(folder: &Path, trail: &fs::Metadata) -> Option<(String, String)> {
         let finding = format!("{shown} has mode {:04o}: the application (user {}) cannot read it", file.mode() & 0o7777, owner.uid());
         return Some((finding, format!("chmod 0644 {quoted}")));
     }
-    let document = match read_unlinked(&path, BYTES_MAX, |_| true) {
+    let document = match read_unlinked(&path, ANSWERS_BYTES_MAX, |_| true) {
         // Who asks is neither of the two.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
         read => read.ok().and_then(|text| serde_json::from_slice::<Document>(&text).ok()),

@@ -109,7 +109,7 @@ pub(crate) fn examine(dir: &DataDir, questions: &Questions) -> Vec<Check> {
     checks.extend(clock::checks(trail.reader()));
     checks.extend(host::checks(dir));
     checks.extend(sinks::checks(dir, &config, &agent));
-    checks.extend(collector::checks(dir, &config));
+    checks.extend(collector::checks(dir, &config, &agent));
     checks.extend(retention::checks(dir, &config, trail.reader()));
     checks
 }

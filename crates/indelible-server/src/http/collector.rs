@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -16,17 +17,22 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use super::error::Problem;
-use crate::collector::{Collector, Refusal, SILENCE_MAX, Told};
+use crate::collector::{Access, Collector, Health, ROWS_BYTES_MAX, Reason, Refusal, SILENCE_MAX, Told};
 
-/// Longest body of one request: a row has at most one frame.
-const ROWS_BYTES_MAX: usize = (64 << 20) + 1024;
-/// Requests with rows at the same time.
-pub(super) const RECEIVED_AT_ONCE: usize = 2;
+/// Time for the rows of one request to arrive, from its turn to the last byte.
+const ROWS_DEADLINE: Duration = Duration::from_secs(10);
+/// When those who find no place may come again, in seconds. What is not in order for some other reason takes longer.
+const RETRY_AFTER: u64 = 2;
+const RETRY_AFTER_TROUBLE: u64 = 10;
+/// When the agent has answered a service that was never here before, in seconds.
+const ANSWERED_AFTER: u64 = 1;
 
 /// The service in the path of a request that shows a token of it.
 #[derive(Debug)]
 pub(super) struct Sender {
     service: String,
+    /// All services that the token is for.
+    services: Arc<[String]>,
     stream: Option<StreamId>,
 }
 
@@ -44,18 +50,22 @@ impl FromRequestParts<Arc<Api>> for Sender {
         let Path(mut path) = path.map_err(IntoResponse::into_response)?;
         let service = path.remove("service").unwrap_or_default();
         let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        if !token.is_some_and(|token| api.collector.permits(&service, token)) {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "this needs a token for the outbox of this service")
-                .help("name its SHA-256 in a [[collector]] of DATA_DIR/config.toml and start the agent again");
-            return Err(([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response());
-        }
-        Ok(Self { service, stream: path.remove("stream").and_then(|text| text.parse().ok()) })
+        let refusal = match token.map_or(Access::Unknown, |token| api.collector.access(&service, token)) {
+            Access::Granted(services) => {
+                return Ok(Self { service, services, stream: path.remove("stream").and_then(|text| text.parse().ok()) });
+            }
+            Access::Elsewhere => Refusal::Elsewhere,
+            Access::Unknown => Refusal::Stranger,
+        };
+        let is_stranger = matches!(refusal, Refusal::Stranger);
+        let problem = refused(&api.collector, &service, &refusal);
+        Err(if is_stranger { ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response() } else { problem.into_response() })
     }
 }
 
 /// A stream for one drainer.
 #[derive(Debug, Serialize)]
-struct Lent<'a> {
+struct NewStream<'a> {
     stream: String,
     sequence: u64,
     /// As in [`Answers`]: of which collector this stream is.
@@ -70,46 +80,70 @@ struct Answers<'a> {
     answers: Option<&'a RawValue>,
 }
 
+/// How the collector is.
+pub(super) async fn health(State(api): State<Arc<Api>>) -> Json<Health> {
+    Json(api.collector.health(Instant::now()))
+}
+
 /// Lends a stream, and takes it back when nobody speaks for it any more.
 pub(super) async fn lend(sender: Sender, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let first = work(&api, move |collector| collector.lend(&sender.service, Instant::now())).await?;
-    let watching = Arc::clone(&api.collector);
+    let service = sender.service.clone();
+    let first = work(&api, sender, move |collector, _| collector.lend(&service, Instant::now())).await?;
+    let watched = Arc::clone(&api.collector);
     tokio::spawn(async move {
-        while watching.goes_on(first.stream, Instant::now()) {
+        // A stream that ends may wait for the disk.
+        let goes_on = || {
+            let watched = Arc::clone(&watched);
+            tokio::task::spawn_blocking(move || watched.goes_on(first.stream, Instant::now()))
+        };
+        while let Ok(true) = goes_on().await {
             tokio::time::sleep(SILENCE_MAX).await;
         }
     });
-    let lent = Lent { stream: first.stream.to_string(), sequence: first.sequence, journal: &api.journal };
+    let lent = NewStream { stream: first.stream.to_string(), sequence: first.sequence, journal: &api.journal };
     Ok((StatusCode::CREATED, Json(lent)).into_response())
 }
 
 /// Writes rows into a stream; 204 when all of them are in the journal.
 pub(super) async fn receive(sender: Sender, State(api): State<Arc<Api>>, request: Request) -> Result<Response, Problem> {
     let stream = sender.stream()?;
-    let turn = Arc::clone(&api.receiving).acquire_owned().await.map_err(|closed| Problem::new(StatusCode::SERVICE_UNAVAILABLE, closed))?;
-    let body = axum::body::to_bytes(request.into_body(), ROWS_BYTES_MAX).await;
-    let body = body.map_err(|error| {
-        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the rows did not come whole: {error}"));
-        problem.help("a request has at most 64 MiB")
-    })?;
-    let received = work(&api, move |collector| {
+    let refuse = |refusal| refused(&api.collector, &sender.service, &refusal);
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > ROWS_BYTES_MAX as u64) {
+        return Err(refuse(Refusal::TooLarge));
+    }
+    let turn = api.turns.turn(&sender.service, length).await.ok_or_else(|| refuse(Refusal::Busy))?;
+    let body = rows(request, length).await.map_err(refuse)?;
+    let received = work(&api, sender, move |collector, sender| {
         // Until it is done, also where nobody waits for it any more.
         let _turn = turn;
-        collector.receive(&sender.service, stream, &body, Instant::now())
+        collector.receive((&sender.service, &sender.services), stream, &body, Instant::now())
     });
     received.await.map(|()| StatusCode::NO_CONTENT.into_response())
 }
 
+/// The whole body of a request, within a time that is not one for each of its pieces.
+async fn rows(request: Request, length: Option<u64>) -> Result<Bytes, Refusal> {
+    let body = axum::body::to_bytes(request.into_body(), ROWS_BYTES_MAX);
+    let body = tokio::time::timeout(ROWS_DEADLINE, body).await.map_err(|_| Refusal::Slow(ROWS_DEADLINE.as_secs()))?;
+    // One that says its length has been refused already where that is too much.
+    body.map_err(|_| if length.is_some() { Refusal::Cut } else { Refusal::TooLarge })
+}
+
 /// Takes a stream back.
 pub(super) async fn end(sender: Sender, State(api): State<Arc<Api>>) -> Result<StatusCode, Problem> {
-    api.collector.take_back(&sender.service, sender.stream()?);
-    Ok(StatusCode::NO_CONTENT)
+    let stream = sender.stream()?;
+    work(&api, sender, move |collector, sender| {
+        collector.take_back(&sender.service, stream);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// 204 while the stream has a folder among the journals, 404 when it has none.
-pub(super) async fn look(sender: Sender, State(api): State<Arc<Api>>) -> Result<StatusCode, Problem> {
+pub(super) async fn has_folder(sender: Sender, State(api): State<Arc<Api>>) -> Result<StatusCode, Problem> {
     let stream = sender.stream()?;
-    match work(&api, move |collector| Ok(collector.has_folder(&sender.service, stream))).await? {
+    match work(&api, sender, move |collector, sender| Ok(collector.has_folder(&sender.service, stream))).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::new(StatusCode::NOT_FOUND, "this stream has no folder here")),
     }
@@ -118,48 +152,66 @@ pub(super) async fn look(sender: Sender, State(api): State<Arc<Api>>) -> Result<
 /// What the agent says of the streams of a service. With a stream in the path its drainer is heard, or told that it has ended.
 pub(super) async fn answers(sender: Sender, State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
     let seen = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let told = work(&api, move |collector| {
+    let told = work(&api, sender, move |collector, sender| {
         if let Some(stream) = sender.stream {
             collector.hear(&sender.service, stream, Instant::now())?;
         }
         collector.told(&sender.service, seen.as_deref())
     });
-    let (text, version) = match told.await? {
+    let (answers, version) = match told.await? {
         Told::Same => return Ok(StatusCode::NOT_MODIFIED.into_response()),
-        Told::File(text, version) => (text, version),
-        Told::Nothing => (b"null".to_vec(), String::new()),
+        Told::Answers(answers, version) => (Some(answers), version),
+        Told::Nothing => (None, String::new()),
     };
-    let damaged = |error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the answers of this agent: {error}"));
-    let answers: Option<&RawValue> = serde_json::from_slice(&text).map_err(damaged)?;
-    let body = serde_json::to_vec(&Answers { journal: &api.journal, answers }).map_err(damaged)?;
-    let mut response = ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body).into_response();
-    if let Ok(version) = version.parse() {
+    let answers = answers.map(|answers| RawValue::from_string(answers).expect("it was made of JSON a moment ago"));
+    let body = Json(Answers { journal: &api.journal, answers: answers.as_deref() });
+    let mut response = ([(header::CACHE_CONTROL, "no-store")], body).into_response();
+    if let (Ok(version), Some(_)) = (version.parse(), &answers) {
         response.headers_mut().insert(header::ETAG, version);
+    } else {
+        response.headers_mut().insert(header::RETRY_AFTER, ANSWERED_AFTER.into());
     }
     Ok(response)
 }
 
 /// Does what may wait for the disk on a thread of its own.
-async fn work<T: Send + 'static>(api: &Api, work: impl FnOnce(&Collector) -> Result<T, Refusal> + Send + 'static) -> Result<T, Problem> {
-    let collector = Arc::clone(&api.collector);
-    let done = tokio::task::spawn_blocking(move || work(&collector)).await;
-    Ok(done.map_err(|panic| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, panic))??)
+async fn work<T: Send + 'static>(
+    api: &Api,
+    sender: Sender,
+    work: impl FnOnce(&Collector, &Sender) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Problem> {
+    let (collector, service) = (Arc::clone(&api.collector), sender.service.clone());
+    let done = tokio::task::spawn_blocking(move || work(&collector, &sender)).await;
+    let done = done.unwrap_or_else(|panic| Err(Refusal::Fault(panic.to_string())));
+    done.map_err(|refusal| refused(&api.collector, &service, &refusal))
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let status = match &refusal {
-            Refusal::Malformed => StatusCode::BAD_REQUEST,
-            Refusal::Damaged(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::Ended => StatusCode::GONE,
-            Refusal::Elsewhere => StatusCode::CONFLICT,
-            Refusal::Crowded | Refusal::Journal(_) | Refusal::File { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let problem = Self::new(status, &refusal);
-        match refusal {
-            Refusal::Damaged(row) => problem.row(row),
-            Refusal::Journal(_) | Refusal::File { .. } => problem.help("run `indelible doctor` on the host of the collector"),
-            _ => problem,
+/// The answer to a request that is not carried out, which is counted and logged.
+fn refused(collector: &Collector, service: &str, refusal: &Refusal) -> Problem {
+    collector.tell(service, refusal, Instant::now());
+    let status = match refusal {
+        Refusal::Stranger => StatusCode::UNAUTHORIZED,
+        Refusal::Elsewhere | Refusal::Foreign { .. } => StatusCode::FORBIDDEN,
+        Refusal::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+        Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Malformed | Refusal::Cut => StatusCode::BAD_REQUEST,
+        Refusal::Damaged(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Ended => StatusCode::GONE,
+        Refusal::Moved => StatusCode::CONFLICT,
+        Refusal::Busy | Refusal::CrowdedService | Refusal::Crowded | Refusal::Journal(_) | Refusal::File { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
+        Refusal::Answers { .. } | Refusal::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let problem = Problem::new(status, refusal.said());
+    match (refusal, refusal.reason()) {
+        (Refusal::Damaged(row), _) => problem.row(*row),
+        (_, Reason::Token | Reason::Service) => problem
+            .help("name its SHA-256 in a [[collector]] of that service in DATA_DIR/config.toml of the collector and start its agent again"),
+        (_, Reason::Busy | Reason::Crowded) => {
+            problem.help("they make room as they end, or after a minute without a word").retry_after(RETRY_AFTER)
+        }
+        (_, Reason::Disk) => problem.help("run `indelible doctor` on the host of the collector").retry_after(RETRY_AFTER_TROUBLE),
+        _ => problem,
     }
 }

@@ -1,7 +1,7 @@
 //! Errors of the API: a status, a sentence, and what to do.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use indelible_core::query::QueryError;
 use serde::Serialize;
@@ -23,11 +23,19 @@ pub(super) struct Problem {
     /// Which row of an outbox is the first that is not what it has written, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     damaged: Option<usize>,
+    /// In how many seconds it may be otherwise.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string(), help: None, column: None, damaged: None }
+        Self { status, error: error.to_string(), help: None, column: None, damaged: None, retry_after: None }
+    }
+
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     pub(super) fn row(mut self, damaged: usize) -> Self {
@@ -58,6 +66,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(&self)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         // A page says the same for people.
         response.extensions_mut().insert(self);
         response

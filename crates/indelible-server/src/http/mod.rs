@@ -16,6 +16,7 @@
 //! | `GET /v1/retention/run` | how far it has come; JSON |
 //! | `POST /v1/retention/holds` | 204 when a hold was added or released |
 //! | `POST /v1/links` | a one-time link for a browser; JSON |
+//! | `GET /v1/collector` | what the collector lends, and what it refused; JSON |
 //! | `… /v1/outbox/{service}…` | outboxes of other hosts, with a token of their own, see [`collector`] |
 //!
 //! Beside that it answers pages for people, see [`pages`].
@@ -33,8 +34,10 @@ mod pages;
 mod reads;
 mod retention;
 mod sinks;
+mod turns;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -68,8 +71,7 @@ struct Api {
     checks: Arc<pages::Checks>,
     kept: Arc<SealedFiles>,
     collector: Arc<Collector>,
-    /// Turns of those who post rows.
-    receiving: Arc<tokio::sync::Semaphore>,
+    turns: turns::Turns,
     /// What names this collector in databases.
     journal: String,
 }
@@ -82,8 +84,8 @@ pub(crate) fn router(status: Arc<Status>, collector: Collector, journal: String)
         searches: tokio::sync::Semaphore::new(events::SEARCHES_AT_ONCE),
         checks: Arc::default(),
         kept: Arc::default(),
+        turns: turns::Turns::new(&collector.services()),
         collector: Arc::new(collector),
-        receiving: Arc::new(tokio::sync::Semaphore::new(collector::RECEIVED_AT_ONCE)),
         journal,
     };
     let api = Arc::new(api);
@@ -99,12 +101,13 @@ pub(crate) fn router(status: Arc<Status>, collector: Collector, journal: String)
         .route("/v1/retention/run", get(retention::progress).post(retention::run))
         .route("/v1/retention/holds", post(retention::hold))
         .route("/v1/links", post(pages::issue))
+        .route("/v1/collector", get(collector::health))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token))
         .merge(pages::router(&api))
         .route("/v1/outbox/{service}/answers", get(collector::answers))
         .route("/v1/outbox/{service}/answers/{stream}", get(collector::answers))
         .route("/v1/outbox/{service}/streams", post(collector::lend))
-        .route("/v1/outbox/{service}/streams/{stream}", get(collector::look).post(collector::receive).delete(collector::end))
+        .route("/v1/outbox/{service}/streams/{stream}", get(collector::has_folder).post(collector::receive).delete(collector::end))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(pages::nothing_here)
@@ -142,5 +145,6 @@ async fn health(State(api): State<Arc<Api>>) -> impl IntoResponse {
 
 async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
     api.status.metrics().sinks().observe(&sinks::health(&api));
+    api.status.metrics().collector().observe(&api.collector.health(Instant::now()));
     ([(header::CONTENT_TYPE, OPEN_METRICS)], api.status.metrics().render())
 }

@@ -205,6 +205,17 @@ impl Ingester {
         Arc::clone(&self.key)
     }
 
+    /// The same ingester, which answers these services too: other hosts may post their outboxes here.
+    pub(crate) fn collecting(mut self, services: Vec<String>) -> Self {
+        self.answers.collect(services);
+        self
+    }
+
+    /// The services that were given to [`Ingester::collecting`].
+    pub(crate) fn collected(&self) -> &[String] {
+        self.answers.collected()
+    }
+
     /// With what it was opened.
     pub(crate) fn settings(&self) -> Settings {
         self.settings

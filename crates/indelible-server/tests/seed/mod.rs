@@ -151,7 +151,12 @@ impl Seed {
 
     /// Starts an agent as a process of its own.
     pub(crate) fn agent(&self) -> Agent {
-        let process = self.command(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
+        self.announced(self.command(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::null()))
+    }
+
+    /// Starts this agent, and waits until it says where it is.
+    pub(crate) fn announced(&self, command: &mut Command) -> Agent {
+        let process = command.spawn().unwrap();
         let mut agent = Agent { process, address: ([127, 0, 0, 1], 0).into(), token: String::new() };
         let pid = agent.process.id();
         (agent.address, agent.token) = eventually("the agent announces itself", || {
