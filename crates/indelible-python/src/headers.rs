@@ -121,7 +121,7 @@ fn write(redactor: &Redactor, name: &Name, value: &str, values: Option<&mut Memo
 /// A text and its value.
 type Place<V> = Option<(Box<str>, V)>;
 
-/// Values by text. Each text has one place, which the last one of that place keeps: so it never grows and never searches.
+/// Values by text. Each text has two places, of which one may be another's: so it never grows, and two texts do not drive each other out.
 struct Memo<V> {
     places: Box<[Place<V>]>,
 }
@@ -133,17 +133,32 @@ impl<V> Memo<V> {
     }
 
     fn get(&self, text: &str) -> Option<&V> {
-        self.places[self.place(text)].as_ref().filter(|(known, _)| **known == *text).map(|(_, value)| value)
+        self.found(text).and_then(|place| self.places[place].as_ref()).map(|(_, value)| value)
     }
 
+    fn found(&self, text: &str) -> Option<usize> {
+        let is_of = |place: &usize| self.places[*place].as_ref().is_some_and(|(known, _)| **known == *text);
+        let first = self.place(text);
+        Some(first).filter(is_of).or_else(|| Some(self.second(first)).filter(is_of))
+    }
+
+    /// Puts a value in that is not there. Who had the first place moves to the second, and from there who had that goes.
     fn put(&mut self, text: &str, value: V) {
-        self.places[self.place(text)] = Some((text.into(), value));
+        let first = self.place(text);
+        self.places.swap(first, self.second(first));
+        self.places[first] = Some((text.into(), value));
     }
 
     fn get_or_make(&mut self, text: &str, make: impl FnOnce() -> V) -> &V {
-        let place = &mut self.places[self.place(text)];
-        let kept = place.take().filter(|(known, _)| **known == *text);
-        &place.insert(kept.unwrap_or_else(|| (text.into(), make()))).1
+        let place = self.found(text).unwrap_or_else(|| {
+            self.put(text, make());
+            self.place(text)
+        });
+        self.places[place].as_ref().map(|(_, value)| value).expect("it was found there, or has just been put there")
+    }
+
+    fn second(&self, first: usize) -> usize {
+        (first ^ 1) & (self.places.len() - 1)
     }
 
     /// Whoever makes texts meet on purpose makes them be forgotten, no more.
@@ -206,12 +221,15 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_share_a_place_are_told_apart() {
-        let mut memo = Memo::new(1);
-        memo.put("one", 1);
-        assert_eq!((memo.get("one"), memo.get("two")), (Some(&1), None));
-        assert_eq!(*memo.get_or_make("two", || 2), 2);
-        assert_eq!((memo.get("one"), memo.get("two")), (None, Some(&2)));
+    fn two_texts_that_share_a_place_are_both_kept_and_a_third_drives_out_the_older() {
+        let mut memo = Memo::new(2);
+        let texts: Vec<String> = (0..).map(|number| format!("text {number}")).filter(|text| memo.place(text) == 0).take(3).collect();
+        for _ in 0..2 {
+            assert_eq!([0, 1].map(|value| *memo.get_or_make(&texts[value], || value)), [0, 1]);
+        }
+        assert_eq!(memo.get(&texts[2]), None);
+        assert_eq!(*memo.get_or_make(&texts[2], || 2), 2);
+        assert_eq!([0, 1, 2].map(|value| memo.get(&texts[value])), [None, Some(&1), Some(&2)]);
     }
 
     #[test]
