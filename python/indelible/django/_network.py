@@ -18,8 +18,8 @@ _MAPPED_PREFIX = "::ffff:"
 def request_id(inbound: str | None) -> str:
     """The inbound request id when it is well formed, else a new one of 32 hexadecimal digits."""
     if inbound is not None:
-        # Most ids are letters, digits and dashes: asking text for that costs a quarter of the pattern.
-        if len(inbound) <= _REQUEST_ID_CHARACTERS_MAX and inbound.isascii() and inbound.replace("-", "").isalnum():
+        # Most ids are letters, digits and dashes: asking bytes for that costs a tenth of the pattern.
+        if len(inbound) <= _REQUEST_ID_CHARACTERS_MAX and inbound.isascii() and inbound.replace("-", "").encode().isalnum():
             return inbound
         if _REQUEST_ID.fullmatch(inbound):
             return inbound

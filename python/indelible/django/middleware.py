@@ -241,7 +241,7 @@ class _Visit:
             "id": scope.request_id,
             "method": request.method,
             "route": _routes.template(match.route) if match is not None else None,
-            "path": _path(request, runtime) if parameters else request.path,
+            "path": _path(request, runtime) if parameters and runtime.masked_names(tuple(parameters)) else request.path,
             "query": meta.get("QUERY_STRING") or None,
             "status": status,
             "duration_us": (time.perf_counter_ns() - self._started_ns) // 1000,
