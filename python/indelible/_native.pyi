@@ -278,7 +278,7 @@ class Model:
     value of one whose type is not known, as ``Field.get_prep_value`` does; that is then recorded in its place, and its own text is not asked for. ``sensitive`` events are kept as ``aborted``
     when their transaction is rolled back (``KEEP_ROLLED_BACK``). ``key`` is the place in ``fields`` of the one that holds the key, ``None``
     when there is none or it has several parts; only :meth:`Intent.committed_keyed` asks for it. ``places`` are those of ``fields`` among
-    all columns, ``None``: all are recorded; only :meth:`Transaction.hold_created` asks for them.
+    all columns, ``None``: all are recorded; only what takes whole rows asks for them.
 
     Everywhere: ``pk`` is any value, ``None`` when the database has not made it yet. ``label`` is cut to 256 bytes, ``None`` leaves it
     out. ``indexes`` are places in ``fields``; ``old`` and ``new`` are aligned with ``indexes``. A value is anything at all, or
@@ -301,6 +301,9 @@ class Model:
     def created(self, context: Context, pk: Any, label: str | None, values: Sequence[Any]) -> Event:
         """A row was inserted; ``values`` are aligned with ``fields``."""
 
+    def created_row(self, context: Context, pk: Any, label: str | None, row: list[Any]) -> Event:
+        """A row was inserted; ``row`` has the values of all columns."""
+
     def upserted(self, context: Context, pk: Any, indexes: Sequence[int], new: Sequence[Any]) -> Event:
         """A row was inserted or, because of a conflict, updated (action ``noun.upsert``); nobody says which, and no old value is known."""
 
@@ -318,6 +321,9 @@ class Model:
 
     def deleted(self, context: Context, pk: Any, label: str | None, indexes: Sequence[int], old: Sequence[Any]) -> Event:
         """A row was deleted; what is known of it stands as old values."""
+
+    def deleted_row(self, context: Context, pk: Any, label: str | None, row: Sequence[Any], deferred: object) -> Event:
+        """A row was deleted; ``row`` has the values of all columns, ``deferred`` in the place of those that are not known."""
 
     def related(
         self,

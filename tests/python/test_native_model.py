@@ -209,6 +209,33 @@ def test_a_deleted_row_carries_its_old_values(model, body):
     ]
 
 
+@pytest.fixture
+def wide() -> _native.Model:
+    """A model of four columns, of which the second and the last are recorded."""
+    return _native.Model(
+        REDACTOR, type="clinic.Patient", noun="patient", fields=["name", "ssn"], masked=[False, True], sensitive=False, places=[1, 3]
+    )
+
+
+def test_rows_of_all_columns_carry_the_recorded_ones_that_are_known(wide, body):
+    created = wide.created_row(CONTEXT, 41, "Ana", [41, "Ana", "unrecorded", "123"])
+    assert created.action == "patient.create"
+    assert body(created)["changes"] == [{"field": "name", "new": "Ana"}, {"field": "ssn", "masked": True}]
+    deferred = object()
+    deleted = wide.deleted_row(CONTEXT, 41, "Ana", (41, "Ana", deferred, deferred), deferred)
+    assert deleted.action == "patient.delete"
+    written = body(deleted)
+    assert written["changes"] == [{"field": "name", "old": "Ana"}]
+    assert written["resource"] == {"type": "clinic.Patient", "id": "41", "label": "Ana"}
+
+
+def test_a_row_of_too_few_columns_is_refused(wide):
+    with pytest.raises(IndexError):
+        wide.created_row(CONTEXT, 1, None, [1, "Ana"])
+    with pytest.raises(IndexError):
+        wide.deleted_row(CONTEXT, 1, None, (1, "Ana"), None)
+
+
 def test_a_many_to_many_change_lists_ids(model, body):
     event = model.related(CONTEXT, 1, None, "groups", added=[3, 4], removed=["a"], exact=False)
     assert body(event)["changes"] == [{"field": "groups", "added": ["3", "4"], "removed": ["a"], "exact": False}]

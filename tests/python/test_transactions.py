@@ -448,7 +448,7 @@ def required(trail: Trail) -> None:
 
 def test_a_fault_of_ours_changes_nothing_for_the_application(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     _runtime.configure(dataclasses.replace(_runtime.runtime().settings, on_error="degrade"))
-    monkeypatch.setattr(_rows, "Inserted", fail)
+    monkeypatch.setattr(_rows, "read_all", fail)
     with transaction.atomic():
         add(1)
     add(2)

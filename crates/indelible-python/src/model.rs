@@ -137,6 +137,20 @@ impl Model {
         self.event(&self.create, context, Some((pk, label)), changes.changes)
     }
 
+    fn created_row(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        row: &Bound<'_, PyList>,
+    ) -> PyResult<PyEvent> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for (field, &place) in self.fields.iter().zip(&self.places) {
+            changes.created(field, &row.get_item(place)?);
+        }
+        self.event(&self.create, context, Some((pk, label)), changes.changes)
+    }
+
     fn updated(
         &self,
         context: &Bound<'_, Context>,
@@ -194,6 +208,24 @@ impl Model {
         let mut changes = FieldChanges::new(self, pk.py())?;
         for (index, old) in indexes.try_iter()?.zip(old.try_iter()?) {
             changes.deleted(self.field(&index?)?, &old?);
+        }
+        self.event(&self.delete, context, Some((pk, label)), changes.changes)
+    }
+
+    fn deleted_row(
+        &self,
+        context: &Bound<'_, Context>,
+        pk: &Bound<'_, PyAny>,
+        label: Option<&Bound<'_, PyAny>>,
+        row: &Bound<'_, PyAny>,
+        deferred: &Bound<'_, PyAny>,
+    ) -> PyResult<PyEvent> {
+        let mut changes = FieldChanges::new(self, pk.py())?;
+        for (field, &place) in self.fields.iter().zip(&self.places) {
+            let value = row.get_item(place)?;
+            if !value.is(deferred) {
+                changes.deleted(field, &value);
+            }
         }
         self.event(&self.delete, context, Some((pk, label)), changes.changes)
     }
@@ -393,10 +425,7 @@ impl<'a> FieldChanges<'a> {
         let prepared = field.prepared(value, self.types);
         let value = prepared.as_ref().unwrap_or(value);
         match Value::of(value, self.types) {
-            Value::Known(value) => {
-                self.encode_old(value);
-                self.changes.push_values(field.name.as_str(), Some(&self.old), None);
-            }
+            Value::Known(value) => self.changes.push_deleted(&field.name, |out| self.redacting.push(value, out)),
             Value::Unknown | Value::Computed(_) => self.changes.push_old_unknown(field.name.as_str(), None),
         }
     }

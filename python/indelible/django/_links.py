@@ -38,13 +38,13 @@ def link_of(through: type[Model]) -> Link | None:
     # A proxy of it is what sites give to an inline of the admin, for the sake of a name.
     through = through._meta.concrete_model or through
     source: Any = through._meta.auto_created
-    plan = plan_of(source) if source and is_link_table(through) else None
+    plan = plan_of(source) if isinstance(source, type) else None
     if plan is None:
         return None
     try:
         return plan.links[through]
     except KeyError:
-        link = plan.links[through] = _find_link(through, source, plan)
+        link = plan.links[through] = _find_link(through, source, plan) if is_link_table(through) else None
         return link
 
 

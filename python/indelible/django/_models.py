@@ -89,17 +89,17 @@ class Plan:
     """What is recorded of the rows of one concrete model.
 
     By position among all concrete fields: ``attnames``; ``types`` of loaded values, ``None`` where any may come; ``loadable``, the types whose
-    values need no look before they are recorded; ``plain_kinds``, types of whole rows that were found to be such; ``normalise`` makes a value like a loaded one; ``unknown``, when nothing is known;
+    values need no look before they are recorded; ``normalise`` makes a value like a loaded one; ``unknown``, when nothing is known;
     ``numbers`` among the recorded fields, ``None`` for the others. Positions: ``positions`` by attname; ``recorded``; ``mutable``, of values that can be changed
-    in place, and ``prepares``, for each of these what makes a column's value of one of an unknown type, ``None`` where no field has such; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname; ``key_columns`` asks for it; ``only_key`` is
-    its one field in a list, as Django asks for it, ``None`` when the key has several.
+    in place, and ``prepares``, for each of these what makes a column's value of one of an unknown type, ``None`` where no field has such; ``generated``, of values that the database computes from others; ``key``, the primary key's, with the attname, and ``key_place`` of one that has one
+    field; ``key_columns`` asks for it; ``only_key`` is its one field in a list, as Django asks for it. The two are ``None`` when the key has several.
 
     ``fields`` themselves; ``own``, the recorded ones of the model's own table, and ``references``, the foreign keys among them; ``by_row``, whether a statement over many rows is an event for each of them;
     ``exact``, whether it is recorded with the true values at the price of reading them.
 
-    ``names`` of the recorded fields, ``everything`` all their numbers, ``unrecorded`` the many-to-many fields left out, ``masked_links`` the names
-    of those whose ids are, ``links`` what is known about tables of many-to-many fields. ``read`` takes the
-    values out of an instance's ``__dict__``, ``select`` the recorded ones out of all. ``inherited``: a row lives in several tables. ``formatted``:
+    ``names`` of the recorded fields, ``unrecorded`` the many-to-many fields left out, ``masked_links`` the names
+    of those whose ids are, ``links`` what is known about tables of many-to-many fields. ``select`` takes the
+    recorded values out of all. ``inherited``: a row lives in several tables. ``formatted``:
     somebody describes its events (see ``formatters``).
     ``pre_saves``: fields that send something else than is on the instance. ``interrupts``: what fields do for an INSERT may send statements.
     ``evidence``: how a commit of its changes shall be known after a crash, ``proved``: by more than the word of this process.
@@ -113,7 +113,6 @@ class Plan:
         "attnames",
         "auth",
         "by_row",
-        "everything",
         "evidence",
         "exact",
         "fields",
@@ -123,6 +122,7 @@ class Plan:
         "interrupts",
         "key",
         "key_columns",
+        "key_place",
         "label_of",
         "links",
         "loadable",
@@ -138,12 +138,10 @@ class Plan:
         "only_key",
         "own",
         "places",
-        "plain_kinds",
         "positions",
         "pre_saves",
         "prepares",
         "proved",
-        "read",
         "reads",
         "reasoned",
         "recorded",
@@ -175,12 +173,12 @@ class Plan:
         self.inherited = bool(meta.parents)
         self.attnames = tuple(field.attname for field in fields)
         self.recorded = tuple(recorded)
-        self.everything = tuple(range(len(recorded)))
         self.numbers = tuple(recorded.index(position) if position in recorded else None for position in range(len(fields)))
         self.names = tuple(fields[position].name for position in recorded)
         self.places = {field.attname: Place(self.numbers[position], position, *_reading(field)) for position, field in enumerate(fields)}
         keys = getattr(meta, "pk_fields", (meta.pk,))
         self.key = tuple((field.attname, self.places[field.attname].position) for field in keys)
+        self.key_place = self.key[0][1] if len(self.key) == 1 else None
         self.key_columns = Columns(tuple(keys), kept=True)
         self.only_key = list(keys) if len(keys) == 1 else None
         self.generated = tuple(position for position, field in enumerate(fields) if getattr(field, "generated", False))
@@ -192,11 +190,9 @@ class Plan:
         self.interrupts = bool(self.pre_saves) or any(isinstance(field, FileField) for field in fields)
         self.types = tuple(place.type for place in self.places.values())
         self.loadable = tuple(_LOADED_JSON if kind is None else frozenset({kind, type(None)}) for kind in self.types)
-        self.plain_kinds: set[tuple[type, ...]] = set()
         self.positions = {attname: place.position for attname, place in self.places.items()}
         self.unknown = (DEFERRED,) * len(fields)
         self.normalise = tuple(place.normalised for place in self.places.values())
-        self.read = _getter(self.attnames)
         self.select = _getter(recorded)
         many = [field for field in meta.local_many_to_many if not _is_link_recorded(field, options)]
         self.unrecorded = frozenset(field.name for field in many)
@@ -223,7 +219,7 @@ class Plan:
                 fields=self.names,
                 masked=self.masked,
                 sensitive=self.sensitive,
-                key=self.numbers[self.key[0][1]] if len(self.key) == 1 else None,
+                key=None if self.key_place is None else self.numbers[self.key_place],
                 places=self.recorded,
                 prepare=[_prepares(self.fields[position]) for position in self.recorded],
             )

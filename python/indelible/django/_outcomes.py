@@ -39,7 +39,7 @@ def commit_rolled_back(connection: BaseDatabaseWrapper, error: BaseException) ->
 
 def is_aborted(connection: BaseDatabaseWrapper) -> bool:
     """Whether a COMMIT would be a ROLLBACK: on PostgreSQL an SQL error that the application swallowed, and no other word of it."""
-    return _status(connection) == _INERROR
+    return connection.vendor == "postgresql" and _status(connection) == _INERROR
 
 
 def is_lost(connection: BaseDatabaseWrapper) -> bool:

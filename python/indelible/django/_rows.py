@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import contains
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DEFERRED, Field, Model
@@ -19,8 +18,6 @@ from indelible.django._snapshots import Scope, Values, forget, known_values, rem
 if TYPE_CHECKING:
     from indelible import _native
 
-_KINDS_MAX: Final = 64
-
 Sent: TypeAlias = "Sequence[tuple[Field[Any, Any], Any, Any]]"
 """What an UPDATE sends, as Django's query has it: field, model, value."""
 
@@ -31,7 +28,7 @@ PreSaved: TypeAlias = "dict[int, dict[str, Any]]"
 class RowInsert(Write):
     """An instance is inserted. ``returning`` are the fields whose values come back, ``pre_saved`` values that are not on the instance."""
 
-    __slots__ = ("inserted", "instance", "pre_saved", "returning")
+    __slots__ = ("instance", "plain", "pre_saved", "returning", "values")
 
     verb = "create"
 
@@ -41,48 +38,50 @@ class RowInsert(Write):
         self.instance = instance
         self.returning = returning
         self.pre_saved = pre_saved
-        self.inserted: Inserted | None = None
+        self.values: list[Any] | None = None
 
     def events(self, context: _native.Context, result: Any) -> list[_native.Event]:
-        plan, inserted = self.plan, self._read(result)
-        values = plan.select(inserted.values)
-        pk = inserted.values[plan.key[0][1]] if len(plan.key) == 1 else self.instance.pk
+        plan, values = self.plan, self._read(result)
+        pk = self.instance.pk if plan.key_place is None else values[plan.key_place]
         label = None if plan.label_of is None else plan.label_of(self.instance)
-        return [plan.native.created(context, pk, label, values if inserted.plain else shown(values))]
+        return [plan.native.created_row(context, pk, label, values if self.plain else shown(values))]
 
     def about(self) -> Sequence[Model]:
         return (self.instance,)
 
     def generated_keys(self, result: Any) -> Sequence[Any] | None:
-        inserted, plan = self.inserted, self.plan
-        if inserted is None or not result or self.returning != plan.only_key:
+        values, plan = self.values, self.plan
+        if values is None or not result or plan.key_place is None or self.returning != plan.only_key:
             return None
         # A key that the INTENT already names may come back as another: "7" as 7.
-        return result[0] if inserted.values[plan.key[0][1]] is None else None
+        return result[0] if values[plan.key_place] is None else None
 
     def touched(self, result: Any) -> bool:
         return True
 
     def keep(self, result: Any, scope: Scope | None) -> None:
-        inserted = self._read(result)
-        remember(self.instance, self.plan, inserted.values if inserted.plain else inserted.known(), scope)
+        values = self._read(result)
+        remember(self.instance, self.plan, values if self.plain else known_of(values), scope)
 
     def forget(self) -> None:
         forget(self.instance)
 
-    def _read(self, result: Any) -> Inserted:
-        # From the instance only once: the second time, nothing is new but what came back.
-        inserted = self.inserted
-        if inserted is None:
-            inserted = self.inserted = Inserted(self.plan, self.instance)
+    def _read(self, result: Any) -> list[Any]:
+        """The values of all columns. From the instance only once: the second time, nothing is new but what came back."""
+        values = self.values
+        if values is None:
+            (values,), self.plain = read_all(self.plan, (self.instance,))
             if self.pre_saved:
-                inserted.plain = put_pre_saved(self.plan, self.instance, inserted.values, self.pre_saved) and inserted.plain
+                self.plain = put_pre_saved(self.plan, self.instance, values, self.pre_saved) and self.plain
+            self.values = values
         if result is not PENDING and result and result[0] is not None:
-            if self.returning == self.plan.only_key:
-                inserted.values[self.plan.key[0][1]] = result[0][0]
+            plan = self.plan
+            if plan.key_place is not None and self.returning == plan.only_key:
+                values[plan.key_place] = result[0][0]
             else:
-                inserted.returned(self.plan, self.returning, result[0])
-        return inserted
+                for field, value in zip(self.returning, result[0], strict=False):
+                    values[plan.positions[field.attname]] = value
+        return values
 
 
 class RowUpdate(Write):
@@ -207,7 +206,7 @@ class RowsDelete(Write):
 
     verb = "delete"
 
-    def __init__(self, plan: Plan, instances: Sequence[Model], using: str, *, expected: int) -> None:
+    def __init__(self, plan: Plan, instances: Sequence[Model], using: str, expected: int) -> None:
         self.plan = plan
         self.final = False
         self.instances = instances
@@ -229,62 +228,36 @@ class RowsDelete(Write):
 
     def _deleted(self, context: _native.Context, instance: Model) -> _native.Event:
         plan = self.plan
-        known = known_values(instance, plan, self.using) or plan.unknown
-        numbers = plan.everything
-        old = plan.select(known)
-        for value in old:
-            # By identity: comparing a decimal with what is no number asks abstract base classes.
-            if value is DEFERRED:
-                numbers = tuple(number for number, value in enumerate(old) if value is not DEFERRED)
-                old = [value for value in old if value is not DEFERRED]
-                break
+        known = known_values(instance, plan, self.using)
+        # The key is among what is known, else that would be of another row; asking the instance costs more.
+        pk = instance.pk if known is None or plan.key_place is None else known[plan.key_place]
         label = None if plan.label_of is None else plan.label_of(instance)
-        return plan.native.deleted(context, instance.pk, label, numbers, old)
-
-
-class Inserted:
-    """The values of all concrete fields as an INSERT sends them; ``plain``: all are known, and none is an expression."""
-
-    __slots__ = ("plain", "values")
-
-    def __init__(self, plan: Plan, instance: Model) -> None:
-        state = instance.__dict__
-        self.plain = True
-        try:
-            self.values: list[Any] = list(plan.read(state))
-        except KeyError:
-            self.plain = False
-            self.values = [state.get(attname, DEFERRED) for attname in plan.attnames]
-        kinds = tuple(map(type, self.values))
-        if kinds in plan.plain_kinds or _is_loadable(plan, kinds):
-            return
-        for position, value in enumerate(self.values):
-            if type(value) not in plan.loadable[position]:
-                self.values[position] = plan.normalise[position](value)
-                self.plain = self.plain and not is_expression(value)
-
-    def returned(self, plan: Plan, fields: Sequence[Field[Any, Any]], row: Sequence[Any]) -> None:
-        """Puts in what the database answered."""
-        for field, value in zip(fields, row, strict=False):
-            self.values[plan.positions[field.attname]] = value
-
-    def known(self) -> list[Any]:
-        """The values that the row now certainly has."""
-        return self.values if self.plain else known_of(self.values)
+        return plan.native.deleted_row(context, pk, label, plan.unknown if known is None else known, DEFERRED)
 
 
 def read_all(plan: Plan, instances: Sequence[Model]) -> tuple[list[list[Any]], bool]:
-    """The values of rows that one INSERT sends, and whether they are all plain (see :class:`Inserted`)."""
+    """The values of all concrete fields as one INSERT sends them, for each row, and whether all are plain: known, and no expressions."""
     native = _runtime.runtime().native()
     rows = None if native is None else native.read_rows(instances, plan.attnames, plan.types)
     if rows is not None:
         return rows, True
-    several = [Inserted(plan, instance) for instance in instances]
-    return [inserted.values for inserted in several], all(inserted.plain for inserted in several)
+    several = [_read(plan, instance) for instance in instances]
+    return [values for values, _ in several], all(plain for _, plain in several)
+
+
+def _read(plan: Plan, instance: Model) -> tuple[list[Any], bool]:
+    state = instance.__dict__
+    values = [state.get(attname, DEFERRED) for attname in plan.attnames]
+    plain = all(attname in state for attname in plan.attnames)
+    for position, value in enumerate(values):
+        if type(value) not in plan.loadable[position]:
+            values[position] = plan.normalise[position](value)
+            plain = plain and not is_expression(value)
+    return values, plain
 
 
 def put_pre_saved(plan: Plan, instance: Model, values: list[Any], pre_saved: PreSaved) -> bool:
-    """Puts in what fields sent that is not on the instance; whether all of that is plain (see :class:`Inserted`)."""
+    """Puts in what fields sent that is not on the instance; whether all of that is plain (see :func:`read_all`)."""
     plain = True
     for attname, value in pre_saved.get(id(instance), {}).items():
         position = plan.places[attname].position
@@ -296,15 +269,6 @@ def put_pre_saved(plan: Plan, instance: Model, values: list[Any], pre_saved: Pre
 def known_of(values: Sequence[Any]) -> list[Any]:
     """What of these values the row now certainly has."""
     return [DEFERRED if is_expression(value) else value for value in values]
-
-
-def _is_loadable(plan: Plan, kinds: tuple[type, ...]) -> bool:
-    """Whether values of these types, one for each field, are such as are loaded."""
-    if not all(map(contains, plan.loadable, kinds)):
-        return False
-    if len(plan.plain_kinds) < _KINDS_MAX:
-        plan.plain_kinds.add(kinds)
-    return True
 
 
 def shown(values: Sequence[Any]) -> list[Any]:

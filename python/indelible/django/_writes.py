@@ -419,13 +419,13 @@ def _delete_write(compiler: Any) -> Write | None:
         return QueryDelete(plan, compiler)
     parts = deleting.parts(plan.model) if len(deleting.collector.data) > 1 else None
     wholes = [instance for instance in instances if instance.pk not in parts] if parts else instances
-    return RowsDelete(plan, wholes, compiler.using, expected=len(instances)) if wholes else None
+    return RowsDelete(plan, wholes, compiler.using, len(instances)) if wholes else None
 
 
 def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model] | None:
     """The collected instances that a DELETE names by their keys; ``None`` when it says it another way."""
-    by_key = deleting.instances(query.model)
-    if not by_key:
+    collected = deleting.collector.data.get(query.model)
+    if not collected:
         return None
     keys: list[Any] | None
     if len(plan.key) > 1:
@@ -437,7 +437,12 @@ def _instances_named(plan: Plan, query: Any, deleting: _Deleting) -> list[Model]
             keys = only_asked_for(query.where, attname)
     if keys is None:
         return None
-    instances = [by_key[key] for key in keys if key in by_key]
+    if len(collected) == 1 == len(keys):
+        # One row at a time is what most deletions are.
+        instances = [instance for instance in collected if instance.pk == keys[0]]
+    else:
+        by_key = deleting.instances(query.model)
+        instances = [by_key[key] for key in keys if key in by_key]
     return instances if len(instances) == len(keys) else None
 
 

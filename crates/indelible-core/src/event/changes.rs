@@ -31,16 +31,17 @@ pub struct FieldName {
     name: String,
     /// A change of a new row's field up to its value.
     created: String,
+    /// The same of a row that is gone.
+    deleted: String,
 }
 
 impl FieldName {
     /// Encodes a name.
     #[must_use]
     pub fn new(name: String) -> Self {
-        let mut created = "{\"field\":".to_owned();
-        push_string(&mut created, &name);
-        created.push_str(NEW);
-        Self { name, created }
+        let mut field = "{\"field\":".to_owned();
+        push_string(&mut field, &name);
+        Self { created: format!("{field}{NEW}"), deleted: format!("{field}{OLD}"), name }
     }
 
     /// The name itself.
@@ -102,8 +103,17 @@ impl Changes {
 
     /// Adds a field of a new row; `write` appends its value, exactly one, to what it is given.
     pub fn push_created(&mut self, field: &FieldName, write: impl FnOnce(&mut String)) {
+        self.push_value(&field.created, write);
+    }
+
+    /// The same of a row that is gone.
+    pub fn push_deleted(&mut self, field: &FieldName, write: impl FnOnce(&mut String)) {
+        self.push_value(&field.deleted, write);
+    }
+
+    fn push_value(&mut self, up_to_value: &str, write: impl FnOnce(&mut String)) {
         self.separate();
-        self.elements.push_str(&field.created);
+        self.elements.push_str(up_to_value);
         write(&mut self.elements);
         self.elements.push('}');
     }
