@@ -119,6 +119,7 @@ mod tests {
             ),
             ("CREATE TRIGGER r AFTER INSERT ON s BEGIN UPDATE s SET a = 1; DELETE FROM s; END; DELETE FROM t", "DELETE", "t"),
             ("CREATE RULE r AS ON INSERT TO s DO (DELETE FROM s; DELETE FROM s); DELETE FROM t", "DELETE", "t"),
+            ("CREATE TABLE s (rule text, begin date); DELETE FROM t", "DELETE", "t"),
             ("UPDATE t SET body = $tag$ ; DELETE FROM other $tag$", "UPDATE", "t"),
             ("UPDATE t SET body = E'it\\'s; DELETE FROM other'", "UPDATE", "t"),
             ("UPDATE t SET body = 'it''s; DELETE FROM other';", "UPDATE", "t"),

@@ -112,7 +112,9 @@ fn opens(token: &Token<'_>) -> i64 {
 
 fn defines_a_routine(statement: &[Token<'_>]) -> bool {
     let routine = |token: &Token<'_>| ["trigger", "function", "procedure", "rule"].into_iter().any(|word| token.is(word));
-    statement.first().is_some_and(|first| first.is("create")) && statement.iter().take(6).any(routine)
+    // Behind a bracket such a word is the name of a column.
+    let mut head = statement.iter().take(6).take_while(|token| **token != Token::Mark('('));
+    statement.first().is_some_and(|first| first.is("create")) && head.any(routine)
 }
 
 /// Whether it shows how a statement would be run, and does not run it.
