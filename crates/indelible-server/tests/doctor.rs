@@ -103,6 +103,16 @@ fn waiting(output: &Output) -> u64 {
     access["finding"].as_str().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+#[test]
+fn the_findings_are_a_table_or_csv_too() {
+    let seed = healthy();
+    let csv = String::from_utf8(seed.indelible(&["doctor", "-o", "csv"]).stdout).unwrap();
+    assert!(csv.starts_with("id,verdict,finding,fix\r\n") && csv.contains("\r\nagent.lock,ok,can be tried,\r\n"), "{csv}");
+    let table = String::from_utf8(seed.indelible(&["doctor", "-o", "table"]).stdout).unwrap();
+    let column = |id: &str, finding: &str| table.lines().find(|line| line.contains(id)).and_then(|line| line.find(finding)).unwrap();
+    assert_eq!(column("agent.lock", "can be tried"), column("retention.unfinished", "no rule of retention"));
+}
+
 /// What keeps a fault in place until it was seen.
 type Guard = Box<dyn Any>;
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
+use super::output::Output;
 use super::{Exit, Failure, Format, Globals};
 use crate::doctor::{Check, Questions, Verdict, examine, probe};
 
@@ -41,7 +42,11 @@ fn print(checks: &[Check], format: Format) -> io::Result<()> {
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(checks).map_err(io::Error::from)?),
         Format::Ndjson => checks.iter().try_for_each(|check| writeln!(out, "{}", serde_json::to_string(check).map_err(io::Error::from)?)),
-        Format::Table | Format::Csv => print_lines(checks, &mut out),
+        Format::Table => print_lines(checks, &mut out),
+        Format::Csv => {
+            drop(out);
+            print_csv(checks)
+        }
     }
 }
 
@@ -58,4 +63,19 @@ fn print_lines(checks: &[Check], out: &mut impl io::Write) -> io::Result<()> {
         writeln!(out, "{mark:<5} {:<width$} {}", check.id, check.finding)?;
         check.fix.iter().try_for_each(|fix| writeln!(out, "{:<5} {:<width$} → {fix}", "", ""))
     })
+}
+
+fn print_csv(checks: &[Check]) -> io::Result<()> {
+    let mut output = Output::stdout();
+    output.csv(&["id", "verdict", "finding", "fix"])?;
+    checks.iter().try_for_each(|check| {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+            Verdict::Skipped => "skipped",
+        };
+        output.csv(&[check.id, verdict, &check.finding, check.fix.as_deref().unwrap_or_default()])
+    })?;
+    output.flush()
 }
