@@ -379,6 +379,13 @@ fn what_cannot_be_checked_is_neither_intact_nor_tampered() {
 }
 
 #[test]
+fn a_place_without_a_trail_is_named_as_such() {
+    let empty = tempfile::tempdir().unwrap();
+    let Report::CouldNotCheck(reason) = indelible_server::verify(&DataDir::new(empty.path()), &Trust::default()) else { panic!("checked") };
+    assert!(reason.starts_with("no trail at ") && reason.contains("--data"), "{reason}");
+}
+
+#[test]
 fn a_key_that_was_named_is_trusted_and_another_one_is_unknown() {
     let honest = honest();
     let key = honest.path().join("trail/verifier");

@@ -25,6 +25,9 @@ pub(super) struct Kept {
 
 /// The key to trust: the one in the file that was named, else the trail's own.
 pub(super) fn trusted_key(dir: &DataDir, named: Option<&Path>) -> Result<VerifierKey, Halt> {
+    if let Err(error) = dir.trail().metadata() {
+        return Err(Halt::CouldNotCheck(format!("no trail at {}: {error}; name its data directory with --data", dir.trail().display())));
+    }
     let path = named.map_or_else(|| dir.verifier(), Path::to_owned);
     read_verifier(&path).map_err(|error| Halt::CouldNotCheck(error.to_string()))
 }
