@@ -22,6 +22,7 @@ mod diff;
 mod event;
 mod file_system;
 mod frame;
+mod headers;
 mod id;
 mod json;
 mod leaf;
@@ -47,6 +48,7 @@ pub use frame::{
     Evidence, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameError, INTENT_KIND, Item, OUTCOME_KIND, RawFrame,
     Resolution, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, encode_frame, read_frame,
 };
+pub use headers::{HeaderMemo, HeaderWriter};
 pub use id::{EventId, IdError, IntentId, StreamId};
 pub use json::{ArrayWriter, Json, ObjectWriter, push_f64, push_i64, push_string, push_timestamp, push_u64};
 pub use leaf::{LeafEntry, LeafError, Verdict, commitment};

@@ -8,7 +8,6 @@ mod capture;
 mod context;
 mod errors;
 mod event;
-mod headers;
 mod intent;
 mod model;
 mod moments;

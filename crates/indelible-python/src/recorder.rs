@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indelible::{
-    Action, Config, Durability, Event, IntentId, KeepRolledBack, Kind, OnFailure, Outboxed, Outcome, Position, Redactor, Request,
-    Resolution, Timestamp,
+    Action, Config, Durability, Event, HeaderMemo, IntentId, KeepRolledBack, Kind, OnFailure, Outboxed, Outcome, Position, Redactor,
+    Request, Resolution, Timestamp,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,7 +16,6 @@ use crate::capture::PyCapture;
 use crate::context::Context;
 use crate::errors;
 use crate::event::PyEvent;
-use crate::headers::HeaderMemo;
 use crate::intent::{PyIntent, named};
 use crate::parts;
 use crate::recorded::Answers;
@@ -92,7 +91,7 @@ impl PyRecorder {
         };
         let recorder = indelible::Recorder::open(config).map_err(|error| errors::not_opened(&error))?;
         let (redactor, on_loss) = (redactor.get().shared(), LossListener(on_loss.map(Arc::new)));
-        Ok(Self { recorder, redactor, headers: HeaderMemo::new(), on_loss })
+        Ok(Self { recorder, redactor, headers: HeaderMemo::default(), on_loss })
     }
 
     #[pyo3(signature = (

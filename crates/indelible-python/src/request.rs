@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use indelible::{Json, Redactor, Request, body_json, not_captured};
+use indelible::{HeaderMemo, HeaderWriter, Json, Redactor, Request, body_json, not_captured};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::body::{BodyTap, PyBody};
-use crate::headers::{HeaderMemo, HeaderWriter};
 use crate::parts;
 use crate::walk::text_of;
 

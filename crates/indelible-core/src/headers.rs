@@ -3,31 +3,34 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard};
 
-use indelible::{Json, MASK, Redactor, push_string};
+use crate::{Json, MASK, Redactor, push_string};
 
 const NAMES_MAX: usize = 128;
 const VALUES_MAX: usize = 256;
 /// Longest value that is remembered.
 const VALUE_BYTES_MAX: usize = 256;
 
-/// What became of headers that were seen before: at most [`NAMES_MAX`] names of each kind and [`VALUES_MAX`] short values with nothing in them to mask.
+/// What became of headers that were seen before: at most 128 names of each kind and 256 short values with nothing in them to mask.
 ///
 /// No secret stays in it. Who finds it in use by another thread, or left locked by a fork, does without.
-pub(crate) struct HeaderMemo(Mutex<Memos>);
+#[derive(Debug, Default)]
+pub struct HeaderMemo(Mutex<Memos>);
 
+#[derive(Debug)]
 struct Memos {
     variables: Memo<Name>,
     names: Memo<Name>,
     values: Memo<String>,
 }
 
-impl HeaderMemo {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Memos { variables: Memo::new(NAMES_MAX), names: Memo::new(NAMES_MAX), values: Memo::new(VALUES_MAX) }))
+impl Default for Memos {
+    fn default() -> Self {
+        Self { variables: Memo::new(NAMES_MAX), names: Memo::new(NAMES_MAX), values: Memo::new(VALUES_MAX) }
     }
 }
 
 /// The name of a header in small letters, as JSON, and whether its value is masked whatever it is.
+#[derive(Debug)]
 struct Name {
     plain: String,
     json: String,
@@ -49,20 +52,25 @@ impl Name {
     }
 }
 
-/// Writes the headers of one message.
-pub(crate) struct HeaderWriter<'a> {
+/// Writes the headers of one message as the members of a JSON object, in the order of the calls, names in small letters.
+///
+/// Values of masked names and secrets inside of values are replaced. Names that come twice are members that come twice.
+#[derive(Debug)]
+pub struct HeaderWriter<'a> {
     redactor: &'a Redactor,
     memos: Option<MutexGuard<'a, Memos>>,
     out: String,
 }
 
 impl<'a> HeaderWriter<'a> {
-    pub(crate) fn new(redactor: &'a Redactor, memo: &'a HeaderMemo) -> Self {
+    /// Begins the headers of a message. `memo` is that of this redactor alone.
+    #[must_use]
+    pub fn new(redactor: &'a Redactor, memo: &'a HeaderMemo) -> Self {
         Self { redactor, memos: memo.0.try_lock().ok(), out: String::with_capacity(512) }
     }
 
-    /// Writes the header that stands in a variable of WSGI.
-    pub(crate) fn variable(&mut self, variable: &str, value: &str) {
+    /// Writes the header that stands in a variable of WSGI (PEP 3333), such as `HTTP_USER_AGENT` or `CONTENT_TYPE`.
+    pub fn variable(&mut self, variable: &str, value: &str) {
         let redactor = self.redactor;
         match &mut self.memos {
             Some(memos) => {
@@ -75,7 +83,7 @@ impl<'a> HeaderWriter<'a> {
     }
 
     /// Writes a header; answers which of `asked` it is.
-    pub(crate) fn header<'n>(&mut self, name: &str, value: &str, asked: &[&'n str]) -> Option<&'n str> {
+    pub fn header<'n>(&mut self, name: &str, value: &str, asked: &[&'n str]) -> Option<&'n str> {
         let redactor = self.redactor;
         let is_asked = |name: &Name| asked.iter().copied().find(|&asked| name.plain == asked);
         match &mut self.memos {
@@ -93,7 +101,9 @@ impl<'a> HeaderWriter<'a> {
         }
     }
 
-    pub(crate) fn end(mut self) -> Json {
+    /// The object.
+    #[must_use]
+    pub fn end(mut self) -> Json {
         self.out.push_str(if self.out.is_empty() { "{}" } else { "}" });
         Json::from_text(self.out)
     }
@@ -122,6 +132,7 @@ fn write(redactor: &Redactor, name: &Name, value: &str, values: Option<&mut Memo
 type Place<V> = Option<(Box<str>, V)>;
 
 /// Values by text. Each text has two places, of which one may be another's: so it never grows, and two texts do not drive each other out.
+#[derive(Debug)]
 struct Memo<V> {
     places: Box<[Place<V>]>,
 }
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_would_be_written() {
-        let memo = HeaderMemo::new();
+        let memo = HeaderMemo::default();
         let headers = [
             ("Content-Type", "text/html"),
             ("X-Api-Key", "k-1"),
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn no_masked_value_is_remembered() {
-        let memo = HeaderMemo::new();
+        let memo = HeaderMemo::default();
         written(
             &memo,
             &[("Authorization", "Token 0123"), ("X-Text", "card 4111 1111 1111 1111"), ("X-Long", &"x".repeat(VALUE_BYTES_MAX + 1))],
@@ -234,7 +245,7 @@ mod tests {
 
     #[test]
     fn headers_are_written_the_same_while_another_thread_uses_the_memory() {
-        let memo = HeaderMemo::new();
+        let memo = HeaderMemo::default();
         let _busy = memo.0.lock().unwrap();
         assert_eq!(written(&memo, &[("Cookie", "a=b"), ("Accept", "*/*")]), r#"{"cookie":"[masked]","accept":"*/*"}"#);
     }
