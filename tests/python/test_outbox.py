@@ -300,6 +300,20 @@ def test_the_command_goes_on_until_nothing_waits(site: Site, monkeypatch: pytest
     assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (1, 2, 3)]
 
 
+def test_the_command_drains_all_that_can_be_though_a_row_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended after its first round, with all rows behind it still in the database."""
+    monkeypatch.setattr(_outbox, "ROUND_ROWS", 2)
+    add(1)
+    kill_a_drainer(site, "journaled")
+    (stream,) = [folder for folder in site.folder.iterdir() if folder.is_dir()]
+    stream.rename(site.folder.parent / "elsewhere")
+    answer(site.folder, {}, written_at=later())
+    add(2, 3, 4, 5, 6)
+    with pytest.raises(CommandError, match="not everything was drained: default"):
+        call_command("indelible", "outbox", "drain")
+    assert numbers(site.trail) == [(number, "committed_by_outbox") for number in (2, 3, 4, 5, 6)]
+
+
 def test_of_each_stream_is_asked_once_whether_anybody_knows_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     add(1, 2, 3)
     kill_a_drainer(site, "journaled")

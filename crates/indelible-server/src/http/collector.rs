@@ -11,6 +11,7 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use indelible::Position;
 use indelible_core::StreamId;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -87,21 +88,26 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> Json<Health> {
 
 /// Lends a stream, and takes it back when nobody speaks for it any more.
 pub(super) async fn lend(sender: Sender, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let service = sender.service.clone();
-    let first = work(&api, sender, move |collector, _| collector.lend(&service, Instant::now())).await?;
-    let watched = Arc::clone(&api.collector);
+    let lender = Arc::clone(&api.collector);
+    let first = work(&api, sender, move |_, sender| lend_and_watch(lender, &sender.service)).await?;
+    let lent = NewStream { stream: first.stream.to_string(), sequence: first.sequence, journal: &api.journal };
+    Ok((StatusCode::CREATED, Json(lent)).into_response())
+}
+
+/// Lends a stream, which is watched from then on: also where whoever asked has gone, and nobody waits for this any more. Waits for the disk.
+fn lend_and_watch(collector: Arc<Collector>, service: &str) -> Result<Position, Refusal> {
+    let first = collector.lend(service, Instant::now())?;
     tokio::spawn(async move {
         // A stream that ends may wait for the disk.
         let goes_on = || {
-            let watched = Arc::clone(&watched);
-            tokio::task::spawn_blocking(move || watched.goes_on(first.stream, Instant::now()))
+            let collector = Arc::clone(&collector);
+            tokio::task::spawn_blocking(move || collector.goes_on(first.stream, Instant::now()))
         };
         while let Ok(true) = goes_on().await {
             tokio::time::sleep(SILENCE_MAX).await;
         }
     });
-    let lent = NewStream { stream: first.stream.to_string(), sequence: first.sequence, journal: &api.journal };
-    Ok((StatusCode::CREATED, Json(lent)).into_response())
+    Ok(first)
 }
 
 /// Writes rows into a stream; 204 when all of them are in the journal.
@@ -213,5 +219,24 @@ fn refused(collector: &Collector, service: &str, refusal: &Refusal) -> Problem {
         }
         (_, Reason::Disk) => problem.help("run `indelible doctor` on the host of the collector").retry_after(RETRY_AFTER_TROUBLE),
         _ => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_dir::DataDir;
+
+    /// It was left to the request that asked: a stream that was lent to nobody stayed until another one was asked for.
+    #[test]
+    fn a_stream_is_watched_where_nobody_waits_for_it_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let collector = Arc::new(Collector::new(DataDir::new(folder.path()), Vec::new()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let lender = Arc::clone(&collector);
+        let asked = runtime.spawn_blocking(move || lend_and_watch(lender, "clinic").unwrap());
+        runtime.block_on(asked).unwrap();
+        assert_eq!(collector.health(Instant::now()).streams, 1);
+        assert_eq!(runtime.metrics().num_alive_tasks(), 1);
     }
 }

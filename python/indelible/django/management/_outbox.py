@@ -55,7 +55,8 @@ def run(write: Write, options: Mapping[str, Any]) -> None:
         problems = done.problems
         pause = _pause(pause, done)
         if stopping is None:
-            if not done.more or problems:
+            # Rows that are kept, say, keep no others from the trail.
+            if not done.more or done.stuck:
                 break
         elif stopping.wait(pause):
             break
