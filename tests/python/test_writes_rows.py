@@ -322,10 +322,12 @@ def test_what_a_field_writes_in_the_middle_of_an_insert_is_an_event_of_its_own(t
     trail.forget()
     with transaction.atomic() if atomic else contextlib.nullcontext():
         create()
-    counted, created = sorted(trail.changes(), key=lambda event: str(event["action"]))
-    assert (counted["action"], counted["meta"]["sql_verb"]) == ("counter.raw_sql", "UPDATE")
-    assert (created["action"], fields(created)["code"]) == ("paper.create", (None, "P-1"))
-    assert Paper.objects.get().code == "P-1"
+    *counted, created = sorted(trail.changes(), key=lambda event: str(event["action"]))
+    # Django 6 asks a field twice, and sends its second answer.
+    hits = Counter.objects.get(name="papers").hits
+    assert [(event["action"], event["meta"]["sql_verb"]) for event in counted] == [("counter.raw_sql", "UPDATE")] * hits
+    assert (created["action"], fields(created)["code"]) == ("paper.create", (None, f"P-{hits}"))
+    assert Paper.objects.get().code == f"P-{hits}"
 
 
 def test_an_insert_that_a_field_gave_up_is_not_announced(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
