@@ -157,6 +157,7 @@ bench: venv
 	@$(STEP) "build indelible, release" cargo build --locked --release --package indelible-server
 	@$(STEP) "requests behind gunicorn" $(BENCH) INDELIBLE_BINARY=$(CARGO_TARGET_DIR)/release/indelible .venv/bin/python -m bench.served
 	@$(STEP) "instructions per Django operation" .venv/bin/python -m bench.instructions
+	@$(STEP) "letting go of Python's lock" .venv/bin/python -m bench.lock
 	@$(STEP) "rows and actors recorded, queries sent" .venv/bin/python -m bench.peers_table
 	@$(STEP) "what evidence costs a transaction" $(BENCH) .venv/bin/python -m bench.evidence
 	@.venv/bin/python -m bench.table $(BENCH_RESULTS)
