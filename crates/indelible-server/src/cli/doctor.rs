@@ -69,13 +69,8 @@ fn print_csv(checks: &[Check]) -> io::Result<()> {
     let mut output = Output::stdout();
     output.csv(&["id", "verdict", "finding", "fix"])?;
     checks.iter().try_for_each(|check| {
-        let verdict = match check.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "fail",
-            Verdict::Skipped => "skipped",
-        };
-        output.csv(&[check.id, verdict, &check.finding, check.fix.as_deref().unwrap_or_default()])
+        let verdict = serde_json::to_value(check.verdict).map_err(io::Error::from)?;
+        output.csv(&[check.id, verdict.as_str().unwrap_or_default(), &check.finding, check.fix.as_deref().unwrap_or_default()])
     })?;
     output.flush()
 }
